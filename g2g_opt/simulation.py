@@ -29,7 +29,7 @@ from g2g_opt.plan import Plan
 from g2g_opt.recorded_run import figures_by_step, summarise
 from g2g_opt.scenario import Scenario
 from g2g_opt.summary import Summary
-from g2g_opt.uncontrolled import replay_uncontrolled
+from g2g_opt.uncontrolled import UncontrolledFleet, replay_uncontrolled
 
 logger = logging.getLogger(__name__)
 
@@ -298,10 +298,11 @@ def _judged(
     sites = []
     for site, seen in zip(plan.sites, summary.sites, strict=bool(summary.sites)):
         sited = replace(seen, bus=site.bus, n_gpus=site.n_gpus, n_replicas=site.n_replicas)
-        if is_uncontrolled and job.beside_uncontrolled:
-            sited = replace(sited, uncontrolled_peak_mw=seen.power_peak_mw, uncontrolled_tps=seen.throughput_tps)
-        elif job.beside_uncontrolled:
-            alone = replay_uncontrolled(site, scenario, job.trace_dir)
+        if job.beside_uncontrolled:
+            if is_uncontrolled:
+                alone = UncontrolledFleet(seen.power_peak_mw, seen.throughput_tps)
+            else:
+                alone = replay_uncontrolled(site, scenario, job.trace_dir)
             sited = replace(sited, uncontrolled_peak_mw=alone.power_peak_mw, uncontrolled_tps=alone.throughput_tps)
         sites.append(sited)
     whole = replace(summary, sites=tuple(sites))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from g2g_opt.batch.attached_kernel import AttachedPowers, FollowedShares, write_powers
 from g2g_opt.batch.own_controls import OwnControls
 from g2g_opt.batch.power_flow import BatchPowerFlow
-from g2g_opt.batch.unit_series import UnitSeries
+from g2g_opt.batch.unit_series import UnitSeries, followers
 from g2g_opt.batch.unsupported import UnsupportedByBatch
 from g2g_opt.compiled.lanes import WIDTH
 from g2g_opt.compiled.program import DONE, Part
@@ -97,21 +97,17 @@ class Attached:
 
     def _read_shares(self, setups: Sequence[GridSetup], commands: tuple[str, ...], own: OwnControls | None) -> None:
         """Every different series of the circuit's own loads and units once, and which slots follow it."""
-        series = [s.own_load_share for s in setups]
-        kinds = {one: k for k, one in enumerate(dict.fromkeys(one for one in series if one is not None))}
-        self._load_series, shapes = list(kinds), self._network.load_shapes
+        self._load_series, slots, kind = followers([s.own_load_share for s in setups])
+        shapes = self._network.load_shapes
         self._may_be_silent = any(one.least <= 0.0 for one in self._load_series)
         self._load_shares = self._flow.load_share.reshape(self._flow.n_chunks, -1, WIDTH)
         steered = own.inverters.elements if own is not None else ()
         self._units = UnitSeries(commands, self._network, [s.own_sun_share for s in setups], steered)
-        n_values = len(kinds) * len(shapes) + self._units.n_values
+        n_values = len(self._load_series) * len(shapes) + self._units.n_values
         n_steps = max(1, min(_SERIES_STEPS, _SERIES_VALUES // max(1, n_values)))
         self._followed = (
             FollowedShares(
-                np.zeros((n_steps, len(kinds), len(shapes))),
-                np.array([slot for slot, one in enumerate(series) if one is not None], dtype=np.int64),
-                np.array([kinds[one] for one in series if one is not None], dtype=np.int64),
-                np.arange(len(shapes)),
+                np.zeros((n_steps, len(self._load_series), len(shapes))), slots, kind, np.arange(len(shapes))
             ),
             self._units.followed(n_steps),
         )

@@ -268,9 +268,9 @@ class OwnControls:
             if self.inverters.steer_watts:
                 self.inverters.begin(None, _by_lane(flow))
                 changed[:] = True
-            changed &= np.isin(np.arange(self._n), live) & ~np.isin(np.arange(self._n), restless)
-            if changed.any():
-                flow.solve_again(np.flatnonzero(changed))
+            again = np.setdiff1d(np.intersect1d(live, np.flatnonzero(changed)), restless)
+            if len(again):
+                flow.solve_again(again)
         live = np.setdiff1d(live, restless) if restless else live
         restless += self._act(flow, live, self._rounds, at_once=self._settles_each_step)
         if self._settles_each_step:

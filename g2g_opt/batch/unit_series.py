@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,8 @@ from g2g_opt.grid.setup import GridSetup
 from g2g_opt.held_series import HeldSeries, UnitShares
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Series = TypeVar("Series", bound=Hashable)
 
 # The sun under which PV systems do what they state, in which storage idles.
 STATED_SUN = HeldSeries((1.0,), 1.0)
@@ -69,13 +72,21 @@ def _second_by_second(share: Floats) -> HeldSeries:
     return HeldSeries(tuple(np.asarray(share, dtype=np.float64).tolist()), 1.0)
 
 
+def followers(series: Sequence[Series | None]) -> tuple[list[Series], Ints, Ints]:
+    """Every different series once, the slots that follow one, and which of them each of those follows."""
+    kinds = {one: k for k, one in enumerate(dict.fromkeys(one for one in series if one is not None))}
+    told = [(slot, kinds[one]) for slot, one in enumerate(series) if one is not None]
+    slots, kind = (np.array([row[k] for row in told], dtype=np.int64) for k in range(2))
+    return list(kinds), slots, kind
+
+
 def shares_at(commands: tuple[str, ...], network: Network, units: UnitPoints | None, n_points: int) -> Floats:
     """Shares of all that units do as compiled (part, point), behind those of the loads; as compiled without `units`.
 
     Raises `UnsupportedByBatch` as `UnitSeries`.
     """
     found = np.tile(np.array(network.share_starts)[:, None], n_points)
-    if units is not None:
+    if units is not None and network.unit_shares:
         UnitSeries(commands, network, [units.held()]).fill(found)
     return found
 
@@ -100,9 +111,7 @@ class UnitSeries:
         self._columns, self._n_slots = np.array(columns, dtype=np.int64), len(shares)
         # By kind and steered inverter: the sun it follows, and what its panels give at each of the sun's values.
         self._panels: list[list[tuple[HeldSeries, Floats, Floats]]] = []
-        kinds = list(dict.fromkeys(one for one in shares if one is not None))
-        self._slots = np.array([slot for slot, one in enumerate(shares) if one is not None], dtype=np.int64)
-        self._kind = np.array([kinds.index(one) for one in shares if one is not None], dtype=np.int64)
+        kinds, self._slots, self._kind = followers(shares)
         # By kind and part of a unit: the series it follows, and its power at each of the series' values.
         self._series: list[list[tuple[HeldSeries, Floats, Floats] | None]] = []
         if not network.unit_shares or not kinds:

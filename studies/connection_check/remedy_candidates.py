@@ -321,10 +321,8 @@ def _fuse(place: RemedyPlace) -> RemedyList:
 
 def _other_bus(place: RemedyPlace) -> RemedyList:
     paths = place.paths()
-    far, bare = (
-        paths.distances_km(place.bus.name),
-        ", lengths without a unit taken for km" if paths.without_unit else "",
-    )
+    far = paths.distances_km(place.bus.name)
+    bare = ", lengths without a unit taken for km" if paths.without_unit else ""
     able = [bus for bus in place.feeder.candidate_buses if bus != place.bus.name and bus in far]
     able = [bus for bus in able if place.feeder.buses[bus].phases == place.bus.phases]
     nearest = sorted(able, key=lambda bus: far[bus])[: place.nearby]

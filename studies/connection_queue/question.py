@@ -106,9 +106,8 @@ class ConnectionQueueQuestion(RemedyQuestion):
 
     def size_of(self, request: QueuedRequest) -> int:
         """Its servers; the parts of a constant load. `InputError` for less than the smallest site."""
-        models = self.models_of(request)
         if request.load_shape == "fleet":
-            return self.servers_for(request.mw, models)
+            return self.servers_for(request.mw, self.models_of(request))
         if self.least_size_of(request) > _CONSTANT_PARTS:
             n = self._constant_site(request, "", 1).n_gpus
             raise InputError(f"{request.mw:g} MW are less than the {n} GPUs of the smallest site draw; give more MW")
@@ -116,9 +115,8 @@ class ConnectionQueueQuestion(RemedyQuestion):
 
     def least_size_of(self, request: QueuedRequest) -> int:
         """The fewest servers that are a site; of a constant load the parts that draw what its GPUs do."""
-        models = self.models_of(request)
         if request.load_shape == "fleet":
-            return smallest_n_servers(models)
+            return smallest_n_servers(self.models_of(request))
         return math.ceil(self._served_kw(self._constant_site(request, "", 1)) / (1e3 * request.mw) * _CONSTANT_PARTS)
 
     def site_of(self, request: QueuedRequest, bus: str, n_servers: int) -> Site:

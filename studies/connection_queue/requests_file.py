@@ -17,6 +17,7 @@ from g2g_opt.reading import file_status, user_path
 
 COLUMNS = ("bus", "mw", "date")
 OPTIONAL = ("name", "model", "load_shape", "withdrawn")
+_KNOWN = (*COLUMNS, *OPTIONAL)
 # Lines that cannot be read, of which errors tell.
 _FAULTS_SHOWN = 8
 # A fleet follows demand; a constant load draws its MW always.
@@ -87,15 +88,14 @@ def read_requests(name: str) -> tuple[QueuedRequest, ...]:
 def columns_left_aside(name: str) -> tuple[str, ...]:
     """Columns of a CSV file of requests that nothing is read from."""
     table = read_csv(requests_path(name), "requests", COLUMNS)
-    return tuple(column for column in table.columns if column and column not in (*COLUMNS, *OPTIONAL))
+    return tuple(column for column in table.columns if column and column not in _KNOWN)
 
 
 def _check_columns(table: CsvTable) -> None:
     """`InputError` for a column that is not known, and nearly is."""
-    known = (*COLUMNS, *OPTIONAL)
     for column in table.columns:
-        if column not in known and difflib.get_close_matches(column.casefold(), known, n=1, cutoff=0.75):
-            raise InputError(f"{table.name}: {unknown_name('column', column, known)}")
+        if column not in _KNOWN and difflib.get_close_matches(column.casefold(), _KNOWN, n=1, cutoff=0.75):
+            raise InputError(f"{table.name}: {unknown_name('column', column, _KNOWN)}")
 
 
 def _without_file(table: CsvTable, fault: str) -> str:

@@ -84,15 +84,12 @@ class ProfileCalendar:
 
     def run(self, plan: Plan, scenario: Scenario) -> Year:
         """The plan through the year."""
-        study = self.study
-        asked, trace_dir = [(plan, scenario)], Path(study.trace_dir)
-        (run,) = simulate_runs(asked, self.feeder, study.limits, engine="opendss", trace_dir=trace_dir, by_step=True)
+        asked, trace_dir, limits = [(plan, scenario)], Path(self.study.trace_dir), self.study.limits
+        (run,) = simulate_runs(asked, self.feeder, limits, engine="opendss", trace_dir=trace_dir, by_step=True)
         return Year(plan, scenario, run, self._over(run))
 
     def hold(self, plan: Plan, scenarios: Sequence[Scenario]) -> list[bool]:
         """Does the plan keep the limits through each of several years? All of them in one batch."""
-        if not scenarios:
-            return []
         asked, trace_dir = [(plan, scenario) for scenario in scenarios], Path(self.study.trace_dir)
         return [run.kept for run in simulate_runs(asked, self.feeder, self.study.limits, trace_dir=trace_dir)]
 

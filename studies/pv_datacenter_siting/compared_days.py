@@ -191,8 +191,9 @@ def _worth_of_chains(
         built + stored + float(w @ (question.switch_cost * steps + losses + paid))
         for w, stored in ((days.weights, of_chosen), (days.held_out, of_held))
     )
-    # What has a price breaks nothing.
-    of_day = (0.0 if priced else 1.0) * over[chains].sum(axis=0).reshape(-1, 24).sum(axis=1)
+    of_day = over[chains].sum(axis=0).reshape(-1, 24).sum(axis=1)
+    if priced:
+        of_day[:] = 0.0  # what has a price breaks nothing
     broken = tuple(days.days[k] for k in np.flatnonzero(of_day > 0.0))
     begins = tuple(tuple(series.begins[chain]) for chain in chains)
     return OperationWorth(float(of_day.sum()), cost, held_out, margin, broken, begins)
