@@ -130,7 +130,7 @@ def assemble(
         if unit.storage_kw:
             always = HeldSeries((1.0,), float(scenario.duration_s))
             grid.attach_generator(HeldGenerator(unit.storage_kw / 3.0, always), bus=unit.bus)
-    generators, loads = standing_units(feeder, scenario)
+    generators, loads = _standing_units(feeder, scenario, load_share, units)
     for bus, generator in generators:
         grid.attach_generator(generator, bus=bus)
     for bus, load in loads:
@@ -173,9 +173,14 @@ def standing_units(
     feeder: Feeder, scenario: Scenario
 ) -> tuple[list[tuple[str, Generator]], list[tuple[str, ExternalLoad]]]:
     """The feeder's standing generators and loads in a scenario, each with its bus; none where they are switched off."""
+    return _standing_units(feeder, scenario, *profile_series(scenario, feeder))
+
+
+def _standing_units(
+    feeder: Feeder, scenario: Scenario, load_share: LoadShares | None, units: UnitShares | None
+) -> tuple[list[tuple[str, Generator]], list[tuple[str, ExternalLoad]]]:
     if not scenario.standing_power:
         return [], []
-    load_share, units = profile_series(scenario, feeder)
     suns = _shapes("generation_shapes", scenario.generation_shapes, len(feeder.standing_generators), scenario.name)
     courses = _shapes("load_shapes", scenario.load_shapes, len(feeder.standing_loads), scenario.name)
     generators = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from g2g_opt.csv_files import read_csv
@@ -13,6 +14,7 @@ TRACE_DIR = Path("data/specs")
 _PACKAGE = Path(__file__).resolve().parent
 
 
+@cache
 def data_path(*parts: str) -> Path:
     """Path of a bundled file or folder, e.g. `data_path("feeders", "ieee13")`.
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from typing import NamedTuple
 
 from g2g_opt import no_worse
 from g2g_opt.errors import InputError
 from g2g_opt.limits import Limits
-from g2g_opt.metrics.power_quality import DEFINITIONS, RapidVoltageChange
+from g2g_opt.metrics.power_quality import DEFINITIONS, RapidVoltageChange, VoltageAfterTrip
 from g2g_opt.metrics.thermal import WorstLoading
 from g2g_opt.metrics.unbalance import UNBALANCE_ADDED_MAX
 from g2g_opt.metrics.voltage import WorstVoltage
@@ -83,12 +84,10 @@ def _voltage(summary: Summary, limits: Limits) -> list[LimitCheck]:
     side = _side(worst, limits)
     if limits.violation_time_share_max > 0.0:
         share = summary.voltage_stats(low, high).violation_time_s / summary.duration_s
-        check = _at_most(side, f"{side} time share", share, limits.violation_time_share_max)
-    else:
-        used = 1.0 - worst.margin_pu / (0.5 * (high - low))
-        limit = low if side == Criterion.VOLTAGE_LOW else high
-        check = LimitCheck(side, str(side), worst.voltage_pu, limit, used, worst.margin_pu >= 0.0)
-    return [_at_node(check, worst)]
+        return [_at_most(side, f"{side} time share", share, limits.violation_time_share_max, _at_node(worst))]
+    used = 1.0 - worst.margin_pu / (0.5 * (high - low))
+    limit = low if side == Criterion.VOLTAGE_LOW else high
+    return [LimitCheck(side, str(side), worst.voltage_pu, limit, used, worst.margin_pu >= 0.0, *_at_node(worst))]
 
 
 def _integral(summary: Summary, limits: Limits) -> list[LimitCheck]:
@@ -98,7 +97,7 @@ def _integral(summary: Summary, limits: Limits) -> list[LimitCheck]:
     band = limits.voltage_min_pu, limits.voltage_max_pu
     worst, value = summary.worst_voltage(*band), summary.voltage_stats(*band).integral_violation_pu_s
     side = _side(worst, limits)
-    return [_at_node(_at_most(Criterion.VOLTAGE_INTEGRAL, f"{side} integral", value, limit), worst)]
+    return [_at_most(Criterion.VOLTAGE_INTEGRAL, f"{side} integral", value, limit, _at_node(worst))]
 
 
 def _loading(summary: Summary, limits: Limits) -> list[LimitCheck]:
@@ -119,13 +118,13 @@ def _loading(summary: Summary, limits: Limits) -> list[LimitCheck]:
         if time_s > allowed_s:
             criterion, heaviest = max(loaded.items(), key=lambda item: item[1].loading_pu)
             words = f"{heaviest.loading_pu:.3f} of its {limits.rating_basis} rating"
-            return [_at_branch(_at_most(criterion, "overload time (s)", time_s, allowed_s), heaviest, words)]
+            return [_at_most(criterion, "overload time (s)", time_s, allowed_s, _at_branch(heaviest, words))]
     # A short overload that is allowed uses the limit up, and no more.
     used_max = 1.0 if allowed_s > 0.0 else math.inf
     checks = []
     for criterion, found in loaded.items():
         used, kept = min(found.loading_pu / limit, used_max), allowed_s > 0.0 or found.loading_pu <= limit
-        checks.append(_at_branch(LimitCheck(criterion, "loading", found.loading_pu, limit, used, kept), found))
+        checks.append(LimitCheck(criterion, "loading", found.loading_pu, limit, used, kept, *_at_branch(found)))
     return checks
 
 
@@ -133,8 +132,8 @@ def _emergency(summary: Summary, limits: Limits) -> list[LimitCheck]:
     worst, limit = summary.worst_loading(emergency=True), limits.loading_emergency_max_pu
     if worst is None or limit is None:
         return []
-    check = _at_most(Criterion.EMERGENCY_LOADING, str(Criterion.EMERGENCY_LOADING), worst.emergency_pu, limit)
-    return [_at_branch(check, worst, f"{worst.emergency_pu:.3f} of its emergency rating")]
+    place = _at_branch(worst, f"{worst.emergency_pu:.3f} of its emergency rating")
+    return [_at_most(Criterion.EMERGENCY_LOADING, str(Criterion.EMERGENCY_LOADING), worst.emergency_pu, limit, place)]
 
 
 def _latency(summary: Summary, limits: Limits) -> list[LimitCheck]:
@@ -196,9 +195,8 @@ def _change(
 ) -> list[LimitCheck]:
     if worst is None or limit is None:
         return []
-    check = _at_most(criterion, str(criterion), worst.change_pu, limit)
-    place = summary.node_names[summary.nodes.index((worst.bus, worst.phase))]
-    return [replace(check, where=worst.bus, phase=place.rsplit(".", 1)[1], time_s=worst.time_s, detail=worst.cause)]
+    place = _Place(worst.bus, _phase_of(summary, worst), worst.time_s, worst.cause)
+    return [_at_most(criterion, str(criterion), worst.change_pu, limit, place)]
 
 
 def _after_trip(summary: Summary, limits: Limits) -> list[LimitCheck]:
@@ -206,10 +204,8 @@ def _after_trip(summary: Summary, limits: Limits) -> list[LimitCheck]:
     limit = limits.voltage_after_trip_max_pu
     if worst is None or limit is None:
         return []
-    check = _at_most(Criterion.VOLTAGE_AFTER_TRIP, str(Criterion.VOLTAGE_AFTER_TRIP), worst.voltage_pu, limit)
-    place = summary.node_names[summary.nodes.index((worst.bus, worst.phase))]
-    words = f"just after a trip of {worst.site}"
-    return [replace(check, where=worst.bus, phase=place.rsplit(".", 1)[1], time_s=worst.time_s, detail=words)]
+    place = _Place(worst.bus, _phase_of(summary, worst), worst.time_s, f"just after a trip of {worst.site}")
+    return [_at_most(Criterion.VOLTAGE_AFTER_TRIP, str(Criterion.VOLTAGE_AFTER_TRIP), worst.voltage_pu, limit, place)]
 
 
 _CHECKS: tuple[Callable[[Summary, Limits], list[LimitCheck]], ...] = (
@@ -240,15 +236,28 @@ def _side(worst: WorstVoltage, limits: Limits) -> Criterion:
     return Criterion.VOLTAGE_LOW if below else Criterion.VOLTAGE_HIGH
 
 
-def _at_node(check: LimitCheck, worst: WorstVoltage) -> LimitCheck:
-    detail = f"{worst.voltage_pu:.4f} pu"
-    return replace(check, where=worst.bus, phase=worst.phase, time_s=worst.time_s, detail=detail)
+class _Place(NamedTuple):
+    """Where and when (s) a limit was closest: what a `LimitCheck` ends with."""
+
+    where: str = ""
+    phase: str = ""
+    time_s: float | None = None
+    detail: str = ""
 
 
-def _at_branch(check: LimitCheck, worst: WorstLoading, detail: str = "") -> LimitCheck:
-    return replace(check, where=worst.branch, phase=worst.phase, time_s=worst.time_s, detail=detail)
+def _at_node(worst: WorstVoltage) -> _Place:
+    return _Place(worst.bus, worst.phase, worst.time_s, f"{worst.voltage_pu:.4f} pu")
 
 
-def _at_most(criterion: Criterion, name: str, value: float, limit: float) -> LimitCheck:
+def _at_branch(worst: WorstLoading, detail: str = "") -> _Place:
+    return _Place(worst.branch, worst.phase, worst.time_s, detail)
+
+
+def _phase_of(summary: Summary, worst: RapidVoltageChange | VoltageAfterTrip) -> str:
+    """The letter of a node's phase."""
+    return summary.node_names[summary.nodes.index((worst.bus, worst.phase))].rsplit(".", 1)[1]
+
+
+def _at_most(criterion: Criterion, name: str, value: float, limit: float, place: _Place = _Place()) -> LimitCheck:
     used = value / limit if limit > 0 else (0.0 if value <= 0 else math.inf)
-    return LimitCheck(criterion, name, value, limit, used, value <= limit)
+    return LimitCheck(criterion, name, value, limit, used, value <= limit, *place)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import get_args
 
@@ -67,7 +68,11 @@ class _Job:
 
     def judged(self, summary: Summary) -> Verdict:
         """The verdict on a run by itself."""
-        return judge(summary, replace(self.limits, base_rule="hold"))
+        return judge(summary, self._by_itself)
+
+    @cached_property
+    def _by_itself(self) -> Limits:
+        return replace(self.limits, base_rule="hold")
 
 
 PlannedRun = tuple[Plan, Scenario]
@@ -168,7 +173,9 @@ def beside_bases(
     trace_dir: Path = TRACE_DIR,
     tolerance: float = STUDY_TOLERANCE,
 ) -> list[Outcome]:
-    """Outcomes of runs judged by `limits` beside the same scenarios without sites; `bases` keeps those."""
+    """Outcomes of runs that were judged by `limits` with the rule "hold", judged by `limits` beside the same scenarios
+    without sites; `bases` keeps those.
+    """
     job = _Job(feeder, limits, "batch", trace_dir, tolerance)
     return _beside_bases(job, runs, outcomes, bases)
 
@@ -183,7 +190,9 @@ def _beside_bases(job: _Job, tasks: Sequence[PlannedRun], outcomes: Sequence[Out
         )
         known.update(zip(wanted, (run.summary for run in done), strict=True))
     found = zip(outcomes, keys, strict=True)
-    return [replace(run, base=known[key]).judged(job.limits) for run, key in found]
+    beside = [replace(run, base=known[key]) for run, key in found]
+    # What keeps every limit by itself keeps them beside any base, with the same checks.
+    return [run if run.kept else run.judged(job.limits) for run in beside]
 
 
 def _run_in_processes(job: _Job, tasks: list[PlannedRun], workers: int, tell: RunProgress) -> list[Outcome]:

@@ -21,6 +21,7 @@ from g2g_opt.errors import G2GError, InputError
 from studies.command_lines import COMMAND_HELP, EVERY, STUDY_HELP
 from studies.package_version import version_in_words
 from studies.running.memory_limit import check_memory_limit
+from studies.running.worker_process import worker_ahead
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 # BSD's status for an internal fault of a program, and what the system says when there is no room.
 _EX_SOFTWARE = 70
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+# What lets a command that begins a study run nothing, or elsewhere.
+_NO_WORKER = frozenset(("-h", "--help", "--save", "dask", "--engine=dask"))
 # Where there is no terminal to measure (a log, a pipe), tables are this wide.
 _PLAIN_WIDTH = 132
 # Letters of a flag that is compared with those that there are.
@@ -48,11 +51,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     has one line that says why; with G2G_DEBUG=1 in the environment the traceback comes before it.
     """
     try:
-        return _run(sys.argv[1:] if arguments is None else arguments)
+        if arguments is None:
+            return _run_beside_worker(sys.argv[1:])
+        return _run(arguments)
     except KeyboardInterrupt:
         # Also while commands are still being read in, which takes seconds on a busy machine.
         print("interrupted", file=sys.stderr)
         return 130
+
+
+def _run_beside_worker(arguments: Sequence[str]) -> int:
+    """Run a command of this program's own line: what begins a study has its first worker import beside it."""
+    command = arguments[0] if arguments else ""
+    if command not in (*STUDY_HELP, "run") or not _NO_WORKER.isdisjoint(arguments):
+        return _run(arguments)
+    with worker_ahead("" if command == "run" else command):
+        return _run(arguments)
 
 
 def _run(arguments: Sequence[str]) -> int:

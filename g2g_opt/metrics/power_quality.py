@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 import numpy as np
@@ -134,7 +134,7 @@ class PowerQuality:
     def to_json(self) -> str:
         """All figures as JSON, exact to the last bit."""
         kept = {f.name: getattr(self, f.name) for f in fields(self)}
-        kept["demand_changes"] = [astuple(change) for change in self.demand_changes]
+        kept["demand_changes"] = [(c.begin_s, c.end_s, c.words) for c in self.demand_changes]
         kept["trips"] = [[t.site, t.step, _packed(t.before_pu), _packed(t.after_pu)] for t in self.trips]
         return json.dumps({k: _packed(v) if isinstance(v, np.ndarray) else v for k, v in kept.items()})
 
@@ -170,8 +170,9 @@ class PowerQuality:
         add more than `UNBALANCE_ADDED_MAX` to it.
         """
         kind = DEFINITIONS.index(definition)
-        without = np.nan_to_num(self.unbalance_without[kind], nan=0.0)
-        return np.asarray(self.unbalance[kind] > np.maximum(limit, without + UNBALANCE_ADDED_MAX))
+        # A bus without a figure had none without the sites: `fmax` passes over it.
+        least = max(limit, UNBALANCE_ADDED_MAX)
+        return np.asarray(self.unbalance[kind] > np.fmax(least, self.unbalance_without[kind] + UNBALANCE_ADDED_MAX))
 
     def worst_blamed(self, definition: Definition, limit: float, time_share_max: float) -> WorstUnbalance | None:
         """The bus with the highest unbalance that breaks a limit for more than a share of the run; None if none does.
@@ -210,7 +211,7 @@ class PowerQuality:
         """
         worst: RapidVoltageChange | None = None
         for trip in self.trips if self.nodes else ():
-            change = np.nan_to_num(change_pu(trip.before_pu, trip.after_pu), nan=np.inf)
+            change = _without_bound(change_pu(trip.before_pu, trip.after_pu))
             i = int(change.argmax())
             if worst is None or change[i] > worst.change_pu:
                 cause = f"a trip of {trip.site}"
@@ -226,11 +227,16 @@ class PowerQuality:
         """The highest voltage that a trip leaves behind; None without a site."""
         worst: VoltageAfterTrip | None = None
         for trip in self.trips:
-            after_pu = np.nan_to_num(trip.after_pu, nan=np.inf)
+            after_pu = _without_bound(trip.after_pu)
             i = int(after_pu.argmax())
             if worst is None or after_pu[i] > worst.voltage_pu:
                 worst = VoltageAfterTrip(trip.site, *self.nodes[i], trip.step * self.dt_s, float(after_pu[i]))
         return worst
+
+
+def _without_bound(figures: Floats) -> Floats:
+    """Figures, those of a state without a solution beyond any limit."""
+    return np.where(np.isnan(figures), np.inf, figures)
 
 
 def _packed(array: NDArray[Any]) -> dict[str, Any]:
@@ -261,13 +267,13 @@ def held_breaks(setup: GridSetup, n_steps: int) -> Ints:
     """Steps at which figures that are held for an hour go on to the next: a jump of the data, not of the load."""
     own = None if setup.own_load_share is None else setup.own_load_share.of_all
     series = [own] + [a.profile.shares for a in setup.attached.profiles if isinstance(a.profile, HeldProfile)]
-    steps = {
-        int(np.ceil(k * one.period_s / float(setup.dt_s) - 1e-9))
+    steps = [
+        np.ceil(np.arange(1, len(one.values)) * one.period_s / float(setup.dt_s) - 1e-9)
         for one in series
         if one is not None
-        for k in range(1, len(one.values))
-    }
-    return np.array(sorted(step for step in steps if step < n_steps), dtype=np.int64)
+    ]
+    found = np.unique(np.concatenate([*steps, np.empty(0)]).astype(np.int64))
+    return found[found < n_steps]
 
 
 def demand_changes(sites: Sequence[Any]) -> tuple[DemandChange, ...]:

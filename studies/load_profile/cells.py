@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -51,7 +52,8 @@ def hours_scenario(name: str, rows: tuple[int, int, int], hours: Scenario) -> Sc
     return replace(hours, name=name, duration_s=rows[1] * PROFILE_ROW_S, profile_rows=rows)
 
 
-def list_cells(profile: HourlyProfile) -> list[Cell]:
+@lru_cache(maxsize=8)
+def list_cells(profile: HourlyProfile) -> tuple[Cell, ...]:
     """Every cell that a profile has, month by month; `InputError` if it goes on for more than a year."""
     rows_of: dict[tuple[int, int], list[int]] = {}
     for k, at in enumerate(profile.hours):
@@ -64,4 +66,4 @@ def list_cells(profile: HourlyProfile) -> list[Cell]:
                 "needs one year at most, from the first of a month on"
             )
         cells.append(Cell(month, hour, (rows[0], len(rows), _HOURS_A_DAY)))
-    return cells
+    return tuple(cells)

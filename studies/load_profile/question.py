@@ -126,7 +126,7 @@ class LoadProfileQuestion(SizeQuestion):
         """The first cell's, for what only needs any."""
         return self.cell_scenario(self.cells()[0])
 
-    def cells(self) -> list[Cell]:
+    def cells(self) -> tuple[Cell, ...]:
         """Every hour of a month that the profile has."""
         return list_cells(load_profile(self.profile))
 

@@ -16,6 +16,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
@@ -73,16 +74,17 @@ def _save(figure: Figure, path: Path, dpi: int) -> None:
         warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from", UserWarning)
         warnings.filterwarnings("error", "constrained_layout not applied", UserWarning)
         _lay_out(figure, dpi)
-        figure.savefig(scratch, dpi=dpi, format="png", pil_kwargs=_PNG)
+        # Not `savefig`, which goes through a figure that has had a layout engine once more before it draws it.
+        FigureCanvasAgg(figure).print_png(scratch, pil_kwargs=_PNG)
     plt.close(figure)
 
 
 def _lay_out(figure: Figure, dpi: int) -> None:
     """Give the axes of a figure their places for good: `savefig` draws it once more for that, which takes as long."""
+    figure.set_dpi(dpi)
     engine = figure.get_layout_engine()
     if engine is None:
         return
-    figure.set_dpi(dpi)
     # Names so long that no room is left beside them: axes where they are, and the names cut at the edge.
     with suppress(UserWarning):
         engine.execute(figure)

@@ -10,25 +10,21 @@ from __future__ import annotations
 
 import math
 import os
-import signal
-import socket
-import subprocess
-import sys
 import time
 from collections import deque
-from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import Protocol
 
 from g2g_opt.errors import G2GError
 from studies.running.worker import BEGAN, READY, Ended, Job
+from studies.running.worker_process import WorkerProcess, cause_of_death, start_worker
 
 # How often the runner looks after its processes while nothing is heard of them (s).
 _LOOK_EVERY_S = 0.1
 # A process that is not ready after this has failed to start (s): imports from a busy network disk take long.
 _START_S = 300.0
-# Processes that are started before there is a job: few studies have less to do, whatever the machine.
+# Processes that are started before there is work for them: few studies have less to do, whatever the machine.
 _STARTED_FIRST = 2
 # Starts that may fail in a row: an accident may befall a few, what a process itself says is not going to change.
 _FAILED_STARTS = 10
@@ -67,8 +63,7 @@ class Workers(Protocol):
 class _Process:
     """A worker process: its job, once it has one, and until when it has to say something."""
 
-    process: subprocess.Popen[bytes]
-    connection: Connection
+    worker: WorkerProcess
     until_s: float
     is_ready: bool = False
     job: Job | None = None
@@ -76,10 +71,10 @@ class _Process:
     # Its last words, if it could not begin to work.
     refusal: str = ""
 
-    def end(self) -> int:
-        """Kill it, and what it started; its exit status."""
-        self.connection.close()
-        return end_group(self.process)
+    @property
+    def connection(self) -> Connection:
+        """Our end of the socket to it."""
+        return self.worker.connection
 
 
 @dataclass
@@ -120,6 +115,7 @@ class LocalWorkers:
         self._n_workers = n_workers or os.cpu_count() or 1
         self._time_out_s = math.inf if time_out_s is None else time_out_s
         self._processes: list[_Process] = []
+        self._n_ahead = 0
         self._jobs: deque[Job] = deque()
         self._ended: list[Ended] = []
         self._starts = Starts()
@@ -134,14 +130,23 @@ class LocalWorkers:
         return max(1, self._n_workers // n_jobs)
 
     def start(self) -> None:
-        """Start the first processes before there is a job: what is done meanwhile hides how long their imports take."""
-        while len(self._processes) < min(_STARTED_FIRST, self._n_workers) and self._start():
+        """Start the first processes before there is a job: what is done meanwhile hides how long their imports take.
+
+        Where that would be more than there are processors besides this process's, the rest follows with the first job.
+        """
+        self._n_ahead = min(_STARTED_FIRST, self._n_workers)
+        self._start_ahead(max(1, (os.cpu_count() or 1) - 1))
+
+    def _start_ahead(self, at_most: int = _STARTED_FIRST) -> None:
+        while len(self._processes) < min(self._n_ahead, at_most) and self._start():
             pass
 
     def submit(self, job: Job) -> None:
         """Give a job to a free process, or to the next one that is ready."""
         self._jobs.append(job)
         self._deal()
+        self._start_ahead()
+        self._n_ahead = 0
 
     def wait(self, timeout_s: float) -> list[Ended]:
         """Jobs that have ended, after at most `timeout_s`."""
@@ -159,14 +164,14 @@ class LocalWorkers:
     def stop(self) -> None:
         """Stop all processes at once."""
         while self._processes:
-            self._processes.pop().end()
+            self._processes.pop().worker.end()
         self._jobs.clear()
 
     # --- one process
 
     def _look_after(self, one: _Process, has_spoken: bool) -> None:
         # Looked at first: what a dead process said is then all that it will say.
-        is_dead = one.process.poll() is not None
+        is_dead = one.worker.process.poll() is not None
         try:
             while has_spoken or one.connection.poll():
                 has_spoken = False
@@ -175,7 +180,7 @@ class LocalWorkers:
             is_dead = True
         if is_dead:
             # Killed first: a socket may be closed while its process lives on.
-            self._bury(one, cause_of_death(one.process.poll()))
+            self._bury(one, cause_of_death(one.worker.process.poll()))
         elif time.monotonic() >= one.until_s:
             self._bury(one, "", is_late=True)
 
@@ -194,7 +199,7 @@ class LocalWorkers:
     def _bury(self, one: _Process, why: str, is_late: bool = False) -> None:
         """Take a process away that is dead, or late, with what it leaves undone."""
         self._processes.remove(one)
-        status = one.end()
+        status = one.worker.end()
         why = why or cause_of_death(status)
         if not one.is_ready:
             late = f"not ready within {_START_S:g} s" if is_late else ""
@@ -227,48 +232,10 @@ class LocalWorkers:
             raise self._starts.error()
 
     def _start(self) -> bool:
-        here, there = socket.socketpair()
-        words = f"from studies.running.local_worker import begin; begin({there.fileno()}, {os.getpid()})"
         try:
-            process = start_python(words, there.fileno())
+            started = start_worker()
         except OSError as error:
-            here.close()
             self._starts.fail(str(error))
             return False
-        finally:
-            there.close()
-        until_s = time.monotonic() + _START_S
-        self._processes.append(_Process(process, Connection(here.detach()), until_s))
+        self._processes.append(_Process(started, time.monotonic() + _START_S))
         return True
-
-
-def start_python(words: str, *descriptors: int) -> subprocess.Popen[bytes]:
-    """Another interpreter that finds the modules which this one finds, and nothing more: no script is run again in it.
-
-    It leads a process group of its own, so that whatever it starts can be stopped with it. Linear algebra is left one
-    thread from the start: a buffer for each further one is a part of its memory.
-    """
-    return subprocess.Popen(
-        [sys.executable, "-c", f"import sys; sys.path[:] = {sys.path!r}; {words}"],
-        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
-        stdin=subprocess.DEVNULL,
-        pass_fds=descriptors,
-        process_group=0,
-    )
-
-
-def end_group(process: subprocess.Popen[bytes]) -> int:
-    """Kill a process of `start_python` and what it started; its exit status."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    return process.wait()
-
-
-def cause_of_death(exit_code: int | None) -> str:
-    """An exit status in words; none while there is none."""
-    if exit_code is None:
-        return ""
-    if exit_code < 0:
-        known = {number.value: number.name for number in signal.Signals}
-        return f"the worker process was ended by {known.get(-exit_code, f'signal {-exit_code}')}"
-    return f"the worker process ended by itself (exit status {exit_code})"

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, overload
@@ -150,18 +150,35 @@ def _polish(starts: Floats, x: Floats, y: Floats) -> Floats:
 BatchCurve = LogisticModel | MeasuredCurve
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CurveFit:
-    """A curve, its form, and its errors as shares of the span (largest minus smallest) of the measured points.
+    """A curve, its form, and the points (point,) it is made of, in rising order of the batch size.
 
-    `span_error` is the curve's own span at these points against theirs; `leave_one_out_error` the root mean square of
-    what it says of every point between the ends if it is made without it (NaN with fewer than four points).
+    `span_error` is the curve's own span (largest minus smallest) at these points against theirs, as a share of it.
     """
 
     curve: BatchCurve
     form: CurveForm
     span_error: float
-    leave_one_out_error: float
+    batch_sizes: Floats
+    values: Floats
+
+    @cached_property
+    def leave_one_out_error(self) -> float:
+        """Root mean square, as a share of the points' span, of what the curve says of every point between the ends if
+        it is made without it; NaN with fewer than four points. Few ask, and a fit for every point takes as long.
+        """
+        x, y, span = self.batch_sizes, self.values, float(np.ptp(self.values))
+        if span == 0.0:
+            return 0.0
+        if len(y) < 4:
+            return float("nan")
+        errors = []
+        for k in range(1, len(y) - 1):
+            others = np.delete(x, k), np.delete(y, k)
+            curve = fit_logistic(*others) if self.form == "logistic" else MeasuredCurve.through(*others)
+            errors.append(float(curve.eval(float(x[k]))) - y[k])
+        return float(np.sqrt(np.mean(np.square(errors)))) / span
 
 
 def fit_curve(batch_sizes: ArrayLike, values: ArrayLike) -> CurveFit:
@@ -174,7 +191,7 @@ def fit_curve(batch_sizes: ArrayLike, values: ArrayLike) -> CurveFit:
     through = MeasuredCurve.through(batches, y)
     span = float(np.ptp(y))
     if span == 0.0:
-        return CurveFit(through, "measured", 0.0, 0.0)
+        return CurveFit(through, "measured", 0.0, batches, y)
     if len(y) >= _POINTS_MIN:
         logistic = fit_logistic(batches, y)
         at = np.asarray(logistic.eval(batches))
@@ -183,19 +200,8 @@ def fit_curve(batch_sizes: ArrayLike, values: ArrayLike) -> CurveFit:
         x = np.log2(batches)
         flattest = float(np.abs(logistic.deriv_wrt_x(x)).min()) * float(np.ptp(x)) / span
         if misfit <= MISFIT_MAX and flattest >= FLATNESS_MIN:
-            return CurveFit(logistic, "logistic", span_error, _leave_one_out(batches, y, span, "logistic"))
-    return CurveFit(through, "measured", 0.0, _leave_one_out(batches, y, span, "measured"))
-
-
-def _leave_one_out(batches: Floats, y: Floats, span: float, form: CurveForm) -> float:
-    if len(y) < 4:
-        return float("nan")
-    errors = []
-    for k in range(1, len(y) - 1):
-        others = np.delete(batches, k), np.delete(y, k)
-        curve: BatchCurve = fit_logistic(*others) if form == "logistic" else MeasuredCurve.through(*others)
-        errors.append(float(curve.eval(float(batches[k]))) - y[k])
-    return float(np.sqrt(np.mean(np.square(errors)))) / span
+            return CurveFit(logistic, "logistic", span_error, batches, y)
+    return CurveFit(through, "measured", 0.0, batches, y)
 
 
 @dataclass(frozen=True, eq=False)
