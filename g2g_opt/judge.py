@@ -258,6 +258,6 @@ def _phase_of(summary: Summary, worst: RapidVoltageChange | VoltageAfterTrip) ->
     return summary.node_names[summary.nodes.index((worst.bus, worst.phase))].rsplit(".", 1)[1]
 
 
-def _at_most(criterion: Criterion, name: str, value: float, limit: float, place: _Place = _Place()) -> LimitCheck:
+def _at_most(criterion: Criterion, name: str, value: float, limit: float, place: _Place | None = None) -> LimitCheck:
     used = value / limit if limit > 0 else (0.0 if value <= 0 else math.inf)
-    return LimitCheck(criterion, name, value, limit, used, value <= limit, *place)
+    return LimitCheck(criterion, name, value, limit, used, value <= limit, *(place or ()))

@@ -75,7 +75,7 @@ def _save(figure: Figure, path: Path, dpi: int) -> None:
         warnings.filterwarnings("error", "constrained_layout not applied", UserWarning)
         _lay_out(figure, dpi)
         # Not `savefig`, which goes through a figure that has had a layout engine once more before it draws it.
-        FigureCanvasAgg(figure).print_png(scratch, pil_kwargs=_PNG)
+        FigureCanvasAgg(figure).print_png(scratch, pil_kwargs=_PNG)  # type: ignore[no-untyped-call]
     plt.close(figure)
 
 

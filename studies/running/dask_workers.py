@@ -11,9 +11,9 @@ from typing import Any
 
 from g2g_opt.errors import InputError
 from studies.running.local_workers import Starts, WorkersError
-from studies.running.worker_process import cause_of_death, end_group, start_python
 from studies.running.study_folder import StudyFolder
 from studies.running.worker import Done, Ended, Job, do_job, of_error
+from studies.running.worker_process import cause_of_death, end_group, start_python
 
 # Left by a worker that gave up on a job; its successor reads it instead of trying again.
 _TIMED_OUT = "timed out"
