@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from functools import cached_property
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,6 +111,7 @@ class Jacobian:
         )
         self._fixed = place[fixed[0]], place[fixed[1]], fixed[2]
         self._factors: OrderedDict[Setting, Factors] = OrderedDict()
+        self._renewing = Lock()
 
     def places(self, nodes: Ints) -> Ints:
         """Places in elimination order of nodes; ground (-1) comes after the last."""
@@ -204,6 +206,10 @@ class Jacobian:
 
     def factors(self, setting: Setting) -> Factors:
         """Factors at a setting; the latest are kept."""
+        with self._renewing:
+            return self._kept_factors(setting)
+
+    def _kept_factors(self, setting: Setting) -> Factors:
         found = self._factors.get(setting)
         if found is None:
             e, leading = self.elimination, self._leading

@@ -2,11 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from g2g_opt.batch.own_controls import Standing
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class OperatedSeries:
+    """Chains of steps as they went under their controls.
+
+    `taps_pu` (chain, step, regulator) after each step, `rows` (row, chain, step): monitored voltages (pu) and then the
+    loadings of rated branches, or what they were reduced to; `losses_kw` (chain, step), which steps were `solved`, and
+    where controls did not come to rest (`restless`). `unbalance` (chain, step) is the highest of any three-phase bus,
+    negative over positive sequence; 0 where it was not asked for. `begins` (chain, day) are where
+    controls stood before each day.
+    """
+
+    taps_pu: Floats
+    rows: Floats
+    losses_kw: Floats
+    solved: NDArray[np.bool_]
+    restless: NDArray[np.bool_]
+    unbalance: Floats
+    begins: list[list[Standing]]
+
+    def tap_steps(self, step_pu: Floats, *, within_days_of: int | None = None) -> Ints:
+        """Tap steps (chain, step, regulator) made in each step of a chain, none in its first one, in which controls
+        settle; nor in the first one of days of so many steps, where these do not follow each other.
+        """
+        moved = np.rint(np.abs(np.diff(self.taps_pu, axis=1, prepend=self.taps_pu[:, :1])) / step_pu).astype(np.int64)
+        if within_days_of is not None:
+            moved[:, ::within_days_of] = 0
+        return moved
 
 
 class KnownDay(NamedTuple):
@@ -33,3 +68,37 @@ def guessed_end(begin: Standing, known: Mapping[Standing, KnownDay]) -> Standing
         taps.append(own if one.taps[k] == end else end)
     _, _, nearest = min(runs, key=lambda run: run[1])
     return replace(known[nearest].end, taps=tuple(taps))
+
+
+def gather_days(
+    blocks: Sequence[OperatedSeries], where: Sequence[KnownDay], begins: list[list[Standing]]
+) -> OperatedSeries:
+    """Chains made of days that were run in blocks, a lane each: those of the first chain in their order, and so on.
+
+    `begins` (chain, day) are where controls stood before each.
+    """
+    of_block, of_lane = np.array([(day.block, day.lane) for day in where]).T
+    n_steps = blocks[0].rows.shape[2]
+    shape = len(begins), len(begins[0]) * n_steps
+
+    def gathered(name: str) -> NDArray[Any]:
+        """Of all days, those first, whatever else a figure has."""
+        parts = [getattr(one, name) for one in blocks]
+        found = np.empty((len(where), *parts[0].shape[1:]), dtype=parts[0].dtype)
+        for k, part in enumerate(parts):
+            found[of_block == k] = part[of_lane[of_block == k]]
+        return found
+
+    # Where they belong at once: rows of a year are by far the most that there is.
+    rows = np.empty((blocks[0].rows.shape[0], len(where), n_steps))
+    for k, one in enumerate(blocks):
+        rows[:, of_block == k] = one.rows[:, of_lane[of_block == k]]
+    return OperatedSeries(
+        gathered("taps_pu").reshape(*shape, -1),
+        rows.reshape(-1, *shape),
+        gathered("losses_kw").reshape(shape),
+        gathered("solved").reshape(shape),
+        gathered("restless").reshape(shape),
+        gathered("unbalance").reshape(shape),
+        begins,
+    )

@@ -127,4 +127,13 @@ class MovingFactors:
     def lanes(self, factors: FactorTables, rated: Entries, of_rated: Floats) -> MovingLanes:
         """Where `write_lanes` puts the moving entries of factors, and of `rated` branches."""
         own, mixed = self._entries, (factors.mixed_lower, factors.mixed_upper, factors.mixed_diagonal)
-        return MovingLanes(self._system, own.element, own.coefficient, *mixed, *rated, of_rated)
+        # What is written on the way is each flow's own: flows of one network may be solved at the same time.
+        s = self._system
+        system = s._replace(
+            y=np.zeros_like(s.y),
+            lower=np.empty_like(s.lower),
+            upper=np.empty_like(s.upper),
+            diagonal=np.empty_like(s.diagonal),
+            work=np.zeros_like(s.work),
+        )
+        return MovingLanes(system, own.element, own.coefficient, *mixed, *rated, of_rated)

@@ -9,7 +9,10 @@ one after the other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.batch.checked_network import load_jacobian
-from g2g_opt.batch.known_days import KnownDay, guessed_end
+from g2g_opt.batch.known_days import KnownDay, OperatedSeries, gather_days, guessed_end
 from g2g_opt.batch.modelled_controls import load_controls
 from g2g_opt.batch.network_losses import NetworkLosses
 from g2g_opt.batch.operating_points import Unit, ports_of
@@ -46,6 +49,8 @@ Reduction = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.floa
 
 # Days run side by side at most, and so many if the chains have them; and how many kinds of lanes are kept.
 _AT_ONCE, _SIDE_BY_SIDE, _KEPT_LANES = 256, 48, 16
+# Threads among which days are shared: a third of the work is Python's, which is one thread's at a time.
+_THREADS_MAX = 3
 # Controls remember for some days where they stood: a stretch that is not longer is run twice.
 _STRETCH_MIN_DAYS = 7
 # Days that a turn runs by guess beyond one that it has to run: so many times the days of which the turn before told
@@ -63,35 +68,6 @@ class SetPoint:
     band_v: float
     r_v: float
     x_v: float
-
-
-@dataclass(frozen=True, eq=False)
-class OperatedSeries:
-    """Chains of steps as they went under their controls.
-
-    `taps_pu` (chain, step, regulator) after each step, `rows` (row, chain, step): monitored voltages (pu) and then the
-    loadings of rated branches, or what they were reduced to; `losses_kw` (chain, step), which steps were `solved`, and
-    where controls did not come to rest (`restless`). `unbalance` (chain, step) is the highest of any three-phase bus,
-    negative over positive sequence; 0 where it was not asked for. `begins` (chain, day) are where
-    controls stood before each day.
-    """
-
-    taps_pu: Floats
-    rows: Floats
-    losses_kw: Floats
-    solved: NDArray[np.bool_]
-    restless: NDArray[np.bool_]
-    unbalance: Floats
-    begins: list[list[Standing]]
-
-    def tap_steps(self, step_pu: Floats, *, within_days_of: int | None = None) -> Ints:
-        """Tap steps (chain, step, regulator) made in each step of a chain, none in its first one, in which controls
-        settle; nor in the first one of days of so many steps, where these do not follow each other.
-        """
-        moved = np.rint(np.abs(np.diff(self.taps_pu, axis=1, prepend=self.taps_pu[:, :1])) / step_pu).astype(np.int64)
-        if within_days_of is not None:
-            moved[:, ::within_days_of] = 0
-        return moved
 
 
 class FeederOperation:
@@ -166,6 +142,7 @@ class FeederOperation:
         reduce: Reduction | None = None,
         tells_unbalance: bool = False,
         own_units: UnitPoints | None = None,
+        n_threads: int = 1,
     ) -> OperatedSeries:
         """Chains with `kw` (unit, chain, step) drawn by units and `load_share` (step,) of the feeder's own loads.
 
@@ -173,11 +150,39 @@ class FeederOperation:
         (chain, day) days do not follow each other: each begins where it says. `guesses` (chain, day) of where days
         that do follow each other may begin save time and change nothing. `reduce` makes of voltages and loadings (row,
         lane) those that are kept. The circuit's own PV systems and generators follow `own_units` (step,), or do what
-        they do as compiled.
+        they do as compiled. So many `n_threads` share the days, and change nothing.
         """
         return _Run(
-            self, units, kw, load_share, set_points, steps_a_day, begins, guesses, reduce, tells_unbalance, own_units
+            self,
+            units,
+            kw,
+            load_share,
+            set_points,
+            steps_a_day,
+            begins,
+            guesses,
+            reduce,
+            tells_unbalance,
+            own_units,
+            n_threads,
         ).series()
+
+
+class _Lanes(threading.local):
+    """Lanes laid out by a thread, those of a kind."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[int, ...], tuple[BatchPowerFlow, OwnControls]] = {}
+
+
+@contextmanager
+def _threads(n: int) -> Iterator[Callable[..., Iterable[Any]]]:
+    """What applies a function to each of a list, in so many threads at a time; results in the order of the list."""
+    if n == 1:
+        yield map
+        return
+    with ThreadPoolExecutor(n) as pool:
+        yield pool.map
 
 
 class _Run:
@@ -196,7 +201,9 @@ class _Run:
         reduce: Reduction | None,
         tells_unbalance: bool,
         own_units: UnitPoints | None,
+        n_threads: int,
     ) -> None:
+        self.n_threads = n_threads = min(n_threads, _THREADS_MAX)
         self.tells_unbalance, self.guesses, self.start = tells_unbalance, guesses, of.start
         self.of, self.n_steps, self.begins, self.reduce = of, steps_a_day, begins, reduce
         self.n_chains, self.n_days = kw.shape[1], kw.shape[2] // steps_a_day
@@ -209,14 +216,15 @@ class _Run:
         self._attach(units, kw)
         self.kinds = [of.settings_of(one) for one in set_points]
         # Days that one lane runs in a row at first: as many as leave enough lanes to be side by side.
-        n_stretches = max(1, min(_SIDE_BY_SIDE // self.n_chains, self.n_days // _STRETCH_MIN_DAYS))
+        side_by_side = -(-_SIDE_BY_SIDE // (WIDTH * n_threads)) * WIDTH * n_threads
+        n_stretches = max(1, min(side_by_side // self.n_chains, self.n_days // _STRETCH_MIN_DAYS))
         self._stretch = 1 if begins is not None else -(-self.n_days // n_stretches)
         # Where the way from a stretch's first day through known days has come to: the next day, and where it begins.
         self._come: dict[tuple[int, int], tuple[int, Standing]] = {}
         # Of a day (chain, day), by where it begins.
         self.known: dict[tuple[int, int], dict[Standing, KnownDay]] = {}
         self.blocks: list[OperatedSeries] = []
-        self._lanes: dict[tuple[int, ...], tuple[BatchPowerFlow, OwnControls]] = {}
+        self._lanes = _Lanes()
 
     def _attach(self, units: Sequence[Unit], kw: Floats) -> None:
         """What each chain has attached: its own units alone, as a flow's work grows with the square of its ports.
@@ -239,9 +247,16 @@ class _Run:
 
     def series(self) -> OperatedSeries:
         """All chains."""
-        while wanted := self._unknown():
-            for k in range(0, len(wanted), _AT_ONCE):
-                self._run_days(wanted[k : k + _AT_ONCE])
+        with _threads(self.n_threads) as each:
+            while wanted := self._unknown():
+                # As even a share for every thread as whole chunks of lanes allow.
+                share = WIDTH * -(-len(wanted) // (WIDTH * self.n_threads))
+                size = min(share, _AT_ONCE)
+                parts = [wanted[k : k + size] for k in range(0, len(wanted), size)]
+                for part, (days, ends) in zip(parts, each(self._run_days, parts), strict=True):
+                    for lane, (chain, day, begin) in enumerate(part):
+                        self.known.setdefault((chain, day), {})[begin] = KnownDay(ends[lane], len(self.blocks), lane)
+                    self.blocks.append(days)
         return self._gathered()
 
     def _begin(self, chain: int, day: int, at: Standing) -> Standing:
@@ -289,9 +304,10 @@ class _Run:
         of, n = self.of, len(wanted)
         chains = np.array([chain for chain, _, _ in wanted], dtype=np.int64)
         kind = (n,) if self.alike else tuple(chains.tolist())
-        if kind not in self._lanes:
-            if len(self._lanes) == _KEPT_LANES:
-                del self._lanes[next(iter(self._lanes))]
+        kept = self._lanes.kept
+        if kind not in kept:
+            if len(kept) == _KEPT_LANES:
+                del kept[next(iter(kept))]
             controls = OwnControls(of.reading, of.network, SETTLED_DT_S, [of.start_taps] * n, self.kinds, chains)
             flow = BatchPowerFlow(
                 of.jacobian,
@@ -302,8 +318,8 @@ class _Run:
                 sensed=(*controls.sensed, *range(of.network.n_nodes)),
                 ratings=of.ratings,
             )
-            self._lanes[kind] = flow, controls
-        flow, controls = self._lanes[kind]
+            kept[kind] = flow, controls
+        flow, controls = kept[kind]
         every = np.arange(n)
         controls.take_kinds(chains)
         controls.stand([begin for _, _, begin in wanted])
@@ -311,10 +327,10 @@ class _Run:
         flow.reset(every)
         return flow, controls
 
-    def _run_days(self, wanted: Sequence[tuple[int, int, Standing]]) -> None:
-        n_wanted = len(wanted)
+    def _run_days(self, wanted: Sequence[tuple[int, int, Standing]]) -> tuple[OperatedSeries, Sequence[Standing]]:
+        """Days, a lane each, and where they end; in any thread."""
         # Lanes beyond the days repeat the last one.
-        wanted = [*wanted, *[wanted[-1]] * (-n_wanted % WIDTH)]
+        wanted = [*wanted, *[wanted[-1]] * (-len(wanted) % WIDTH)]
         of, n, n_steps = self.of, len(wanted), self.n_steps
         chain, day = (np.array([one[k] for one in wanted], dtype=np.int64) for k in range(2))
         flow, controls = self._lanes_of(wanted)
@@ -331,22 +347,17 @@ class _Run:
         if self.reduce is not None:
             voltage, loading = (part.reshape(len(part), -1) for part in np.split(rows, [len(of.place)]))
             rows = self.reduce(voltage, loading).reshape(-1, n_steps, n)
-        block = len(self.blocks)
         unbalance = of.unbalance(told.v) if self.tells_unbalance else np.zeros((n_steps, n))
-        self.blocks.append(
-            OperatedSeries(
-                told.taps_pu.transpose(2, 0, 1),
-                rows.transpose(0, 2, 1),
-                told.losses_w.T / 1e3,
-                told.solved.T,
-                told.restless.T,
-                unbalance.T,
-                begins=[],
-            )
+        days = OperatedSeries(
+            told.taps_pu.transpose(2, 0, 1),
+            rows.transpose(0, 2, 1),
+            told.losses_w.T / 1e3,
+            told.solved.T,
+            told.restless.T,
+            unbalance.T,
+            begins=[],
         )
-        ends = controls.standings()
-        for lane, (of_chain, of_day, begin) in enumerate(wanted[:n_wanted]):
-            self.known.setdefault((of_chain, of_day), {})[begin] = KnownDay(ends[lane], block, lane)
+        return days, controls.standings()
 
     def _gathered(self) -> OperatedSeries:
         """The days of every chain that were on its way."""
@@ -358,28 +369,5 @@ class _Run:
                 begins[chain][day] = at = self._begin(chain, day, at)
                 known = self.known[chain, day][at]
                 at = known.end
-                where.append((known.block, known.lane))
-        of_block, of_lane = np.array(where).T
-        shape = self.n_chains, self.n_days * self.n_steps
-
-        def gathered(name: str) -> NDArray[Any]:
-            """Of all days, those first, whatever else a figure has."""
-            parts = [getattr(one, name) for one in self.blocks]
-            found = np.empty((len(where), *parts[0].shape[1:]), dtype=parts[0].dtype)
-            for k, part in enumerate(parts):
-                found[of_block == k] = part[of_lane[of_block == k]]
-            return found
-
-        # Where they belong at once: rows of a year are by far the most that there is.
-        rows = np.empty((self.blocks[0].rows.shape[0], len(where), self.n_steps))
-        for k, one in enumerate(self.blocks):
-            rows[:, of_block == k] = one.rows[:, of_lane[of_block == k]]
-        return OperatedSeries(
-            gathered("taps_pu").reshape(*shape, -1),
-            rows.reshape(-1, *shape),
-            gathered("losses_kw").reshape(shape),
-            gathered("solved").reshape(shape),
-            gathered("restless").reshape(shape),
-            gathered("unbalance").reshape(shape),
-            begins,
-        )
+                where.append(known)
+        return gather_days(self.blocks, where, begins)

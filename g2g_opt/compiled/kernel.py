@@ -173,8 +173,11 @@ def _pipelines() -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def kernel(function: Callable[..., Any]) -> Any:
-    """A compiled function that Python calls; division by zero gives what it gives in IEEE arithmetic."""
-    compiled = njit(error_model="numpy", no_cfunc_wrapper=True, **_pipelines()[0])(function)
+    """A compiled function that Python calls; division by zero gives what it gives in IEEE arithmetic.
+
+    Other threads run meanwhile: what it is given has to be its own.
+    """
+    compiled = njit(error_model="numpy", nogil=True, no_cfunc_wrapper=True, **_pipelines()[0])(function)
     compiled._cache = _VersionCache(function)
     return compiled
 

@@ -10,13 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.batch.operated_series import (
-    FeederOperation,
-    OperatedSeries,
-    Reduction,
-    SetPoint,
-    SetPoints,
-)
+from g2g_opt.batch.known_days import OperatedSeries
+from g2g_opt.batch.operated_series import FeederOperation, Reduction, SetPoint, SetPoints
 from g2g_opt.batch.operating_points import OperatingPoints, Unit
 from g2g_opt.batch.own_controls import Standing
 from g2g_opt.batch.unit_series import UnitPoints
@@ -29,6 +24,7 @@ from g2g_opt.limits import Limits, RatingBasis
 from g2g_opt.site import POWER_FACTOR, AskedConnection
 from solvers.siting.problem import LinearRows, SiteChoices, SitingPlan, empty_plan
 from studies.pv_datacenter_siting.days import STEPS_A_DAY
+from studies.shared.run_processes import processors_of_task
 from studies.shared.tap_range import TapRange
 
 Floats = NDArray[np.float64]
@@ -264,6 +260,7 @@ class SitingNetwork:
             reduce=reduce,
             tells_unbalance=tells_unbalance,
             own_units=self._own_units,
+            n_threads=processors_of_task(),
         )
 
     def _units_of(self, plans: Sequence[SitingPlan], demand: Sequence[Floats] | None) -> tuple[list[Unit], Floats]:

@@ -47,6 +47,7 @@ class RunProcesses:
     """
 
     def __init__(self, n_processors: int, begin: Callable[[], None]) -> None:
+        self.n_processors = n_processors
         self._n_others, self._begin = n_processors - 1, begin
         self._pool: ProcessPoolExecutor | None = None
         self._first: Future[int] | None = None
@@ -137,6 +138,12 @@ def shares(work: Sequence[float], n: int) -> list[list[int]]:
 
 
 _current: ContextVar[RunProcesses | None] = ContextVar("run processes", default=None)
+
+
+def processors_of_task() -> int:
+    """Processors that the task which is being done may use, for what shares its work among threads."""
+    processes = _current.get()
+    return 1 if processes is None else processes.n_processors
 
 
 def run_processes() -> RunProcesses | None:

@@ -161,6 +161,24 @@ def test_lanes_that_are_used_again_have_the_set_points_of_their_new_days() -> No
         assert np.abs(together.taps_pu[chain] - alone.taps_pu[0]).max() < 1e-9
 
 
+@pytest.mark.parametrize(("feeder", "bus"), [("ieee34", "844"), ("ieee123", "76")])
+def test_days_shared_among_threads_are_those_of_one(feeder: str, bus: str) -> None:
+    """Bit for bit, with days that end in Python and taps that move all the time in every thread."""
+    operation = FeederOperation(Feeder.load(feeder))
+    own = operation.set_points()
+    kinds = [{n: replace(p, vreg_v=p.vreg_v + shift, band_v=1.0) for n, p in own.items()} for shift in (0.0, 1.0, -1.0)]
+    load, sun = hours(60)
+    kw = np.stack([-1000.0 * sun * share for share in (0.3, 0.6, 1.0)])
+    asked = [Unit(bus)], kw[None], load, kinds
+    alone = operation.run(*asked, tells_unbalance=True)
+    assert alone.tap_steps(operation.step_pu).sum() > 1000
+    for n_threads in (2, 3):
+        shared = operation.run(*asked, tells_unbalance=True, n_threads=n_threads)
+        for name in ("taps_pu", "rows", "losses_kw", "solved", "restless", "unbalance"):
+            np.testing.assert_array_equal(getattr(shared, name), getattr(alone, name), err_msg=name)
+        assert shared.begins == alone.begins
+
+
 @pytest.mark.parametrize(("feeder", "bus"), [("ieee13", "671"), ("ieee34", "844"), ("ieee123", "76")])
 def test_steps_that_python_makes_are_those_of_compiled_code(
     feeder: str, bus: str, monkeypatch: pytest.MonkeyPatch
