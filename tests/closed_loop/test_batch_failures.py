@@ -177,17 +177,17 @@ def test_parts_of_ones_own_run_on_opendss(
     assert_ran_on_opendss(caplog, Feeder.load("ieee13"), plan(300), f"My{cls.__name__} is not known")
 
 
-@pytest.fixture(name="switched", scope="module")
-def _switched(tmp_path_factory: pytest.TempPathFactory) -> Feeder:
+@pytest.fixture(name="relayed", scope="module")
+def _relayed(tmp_path_factory: pytest.TempPathFactory) -> Feeder:
     """A feeder with a control that is not modelled, which matters only where the circuit's own controls act."""
-    master = Feeder.load("ieee13").write_dss(tmp_path_factory.mktemp("switched"))
+    master = Feeder.load("ieee13").write_dss(tmp_path_factory.mktemp("relayed"))
     with master.open("a", encoding="utf-8") as file:
-        file.write("New SwtControl.s SwitchedObj=Line.671692 SwitchedTerm=1\nCalcVoltageBases\n")
+        file.write("New Relay.r MonitoredObj=Line.671692 type=current phasetrip=1e6\nCalcVoltageBases\n")
     return Feeder.from_dss(master)
 
 
-def test_controls_that_are_not_modelled_act_on_opendss(switched: Feeder, caplog: pytest.LogCaptureFixture) -> None:
-    assert_ran_on_opendss(caplog, switched, plan(100, "none", tap_mode="own control"), "swtcontrol.s")
+def test_controls_that_are_not_modelled_act_on_opendss(relayed: Feeder, caplog: pytest.LogCaptureFixture) -> None:
+    assert_ran_on_opendss(caplog, relayed, plan(100, "none", tap_mode="own control"), "relay.r")
 
 
 @pytest.mark.parametrize(
@@ -220,9 +220,9 @@ def with_element(element: str, folder: Path) -> Feeder:
     return Feeder.from_dss(master)
 
 
-def test_other_runs_of_the_same_call_stay_on_the_batch_engine(switched: Feeder) -> None:
+def test_other_runs_of_the_same_call_stay_on_the_batch_engine(relayed: Feeder) -> None:
     plans = [plan(100, "none", tap_mode=mode) for mode in ("fixed", "own control", "fixed")]
-    engines = [row[0].engine for row in simulate(plans, [SHORT], switched, Limits())]
+    engines = [row[0].engine for row in simulate(plans, [SHORT], relayed, Limits())]
     assert engines == ["batch", "opendss", "batch"]
 
 

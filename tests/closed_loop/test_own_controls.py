@@ -170,7 +170,8 @@ LOAD = ("New Capacitor.one bus1=675 kv=4.16 kvar=300", "New CapControl.one eleme
         (STEPPED, "CapControl two switches a bank of 2 steps"),
         ((SECOND,), "RegControl again moves the same changer as creg1a"),
         (LOAD, "CapControl one looks at load.692"),
-        (("New SwtControl.s SwitchedObj=Line.671692 SwitchedTerm=1",), "swtcontrol.s"),
+        (("New Relay.r MonitoredObj=Line.671692 type=current phasetrip=1e6",), "relay.r"),
+        (("Open Line.671692 1", "New SwtControl.s SwitchedObj=Line.671692 SwitchedTerm=1"), "swtcontrol.s"),
     ],
 )
 def test_what_is_not_modelled_is_named(commands: tuple[str, ...], words: str) -> None:
@@ -178,6 +179,17 @@ def test_what_is_not_modelled_is_named(commands: tuple[str, ...], words: str) ->
     run = loop({"671": site("a")}, feeder=feeder, dss_controls=True, duration_s=3)  # type: ignore[arg-type]
     with pytest.raises(UnsupportedByBatch, match=words):
         run_batch([run])
+
+
+@pytest.mark.parametrize("stated", ["", "normal=closed", "state=closed", "action=open lock=yes", "state=open"])
+def test_a_switch_that_stays_where_it_is_leaves_a_run_on_the_batch_engine(stated: str) -> None:
+    switch = f"New SwtControl.s SwitchedObj=Line.671692 SwitchedTerm=1 {stated}"
+    feeder = edited(Feeder.load("ieee13"), switch)
+    asked: dict[str, Any] = {"feeder": feeder, "dss_controls": True, "duration_s": 120}
+    (run,) = run_batch([loop({"671": site("a")}, **asked)], trace=[0])
+    single = run_single(loop({"671": site("a")}, **asked))
+    assert (single.failure, run.failure) == (None, None)
+    compare(single, run)
 
 
 def test_a_run_in_blocks_is_the_run_step_by_step_while_the_circuits_controls_act() -> None:
