@@ -24,6 +24,7 @@ from g2g_opt.circuit.protection import Protection
 from g2g_opt.circuit.restless import what_moves
 from g2g_opt.circuit.studied_growth import grown_loads
 from g2g_opt.circuit.studied_hour import StudiedHour, studied_hour
+from g2g_opt.circuit.switch_controls import switches_as_left
 from g2g_opt.errors import G2GError, listed, number_of
 
 # Naming LoadMult, even as it is, makes OpenDSS work out all loads anew: what a shape left of them is gone.
@@ -49,8 +50,10 @@ def studied_state(commands: Sequence[str], at: datetime | None = None) -> Studie
 
     Raises `InputError` as `studied_hour` and `raise_on_overrun` do.
     """
+    raise_on_overrun(Circuit(commands))
+    switches, switch_words = switches_as_left(commands)
+    commands = [*commands, *switches]
     circuit = Circuit(commands)
-    raise_on_overrun(circuit)
     year = int(float(circuit.command("Get year")))
     grown, growth_words = grown_loads(commands, year) if year > 0 else ([], "")
     hour = StudiedHour() if at is None else studied_hour([*commands, *grown], at)
@@ -65,7 +68,7 @@ def studied_state(commands: Sequence[str], at: datetime | None = None) -> Studie
     circuit.ask("Solution_SolveNoControl")
     controls, protection = _controls(circuit), Protection(circuit)
     before = positions(circuit)
-    settled, moved = [*begin, snapshot], []
+    settled, moved = [*switches, *begin, snapshot], []
     words = [*hour.words] or ["studied as a snapshot: the loads at their nominal power, no load shape"]
     if left_mode.lower() != "snap":
         words[0] += f" (the file leaves the mode {left_mode})"
@@ -73,7 +76,7 @@ def studied_state(commands: Sequence[str], at: datetime | None = None) -> Studie
         words.append(f"LoadMult {multiplier:g} of the file is part of the load level")
     if left_model.lower() != _POWER_FLOW:
         words.append(f"the file leaves the load model {left_model}; loads and sites are studied as powers")
-    words += [told for told in (growth_words, eased_words) if told]
+    words += [told for told in (growth_words, eased_words, switch_words) if told]
     if opened := protection.open_devices():
         words.append(f"open where the file ends, and left so: {listed(opened, 6)}")
     protection.hold()

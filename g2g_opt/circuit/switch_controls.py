@@ -1,11 +1,53 @@
-"""SwtControls: which of a circuit's switches are where they stay, and which will be put elsewhere once controls act."""
+"""SwtControls: where a file leaves their switches, and which of them will be put elsewhere once controls act.
+
+OpenDSS puts a switch where its SwtControl has it as soon as a solution mode is named, even the one that it is in: what
+`Open` and `Close` in the file have done before is gone. Its own solution of the file, in which none is named, keeps it
+(`findings/opendss_naming_the_mode_closes_a_switch.sh`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from g2g_opt.circuit.element_names import as_word
 from g2g_opt.circuit.element_properties import ElementProperties
-from g2g_opt.circuit.opendss_circuit import Circuit
+from g2g_opt.circuit.elements import elements
+from g2g_opt.circuit.opendss_circuit import SETTLING_ROUNDS, Circuit
+from g2g_opt.circuit.protection import Protection
+from g2g_opt.errors import G2GError, listed
+
+
+def switches_as_left(commands: Sequence[str]) -> tuple[list[str], str]:
+    """Commands by which switches stay as the circuit's own solution leaves them, and words on it; none where they do."""
+    left = Circuit(commands)
+    names = [
+        f"{kind}.{name}" for kind, name in elements(left) if kind == "swtcontrol" and left.ask("CktElement_Get_Enabled")
+    ]
+    if not names:
+        return [], ""
+    Protection(left).hold()
+    left.command(f"Set controlmode=static maxcontroliter={SETTLING_ROUNDS}")
+    try:
+        left.ask("Solution_Solve")
+    except G2GError:
+        # Controls that find no rest have put switches where they go in their first round.
+        pass
+    named = Circuit(commands)
+    named.command("Set mode=snapshot")
+    found, told = [], []
+    for name in names:
+        is_open = _is_open(left, name)
+        # A switch of which some conductors are open is in no state that a SwtControl has.
+        if is_open != _is_open(named, name) and len(set(is_open)) == 1:
+            state = "open" if is_open[0] else "closed"
+            found.append(f"Edit {as_word(name)} normal={state} state={state}")
+            told.append(f"{ElementProperties(left, name).text('switchedobj').lower()} ({state})")
+    if not found:
+        return [], ""
+    return found, (
+        f"switches that stay as the file's own solution has them, though their SwtControls would move them: "
+        f"{listed(told, 6)} (OpenDSS moves them as soon as a mode is named)"
+    )
 
 
 def switches_that_move(commands: Sequence[str], controlled: Circuit, names: Sequence[str]) -> list[str]:
