@@ -31,6 +31,16 @@ def elements_of(circuit: Circuit, kinds: Collection[str]) -> list[str]:
     return [name for name in names if name.partition(".")[0] in kinds]
 
 
+def in_service(circuit: Circuit, kind: str) -> list[str]:
+    """Elements (kind.name) of a kind that are switched on, in OpenDSS's order."""
+    names = []
+    for name in elements_of(circuit, (kind,)):
+        circuit.activate(name)
+        if circuit.ask("CktElement_Get_Enabled"):
+            names.append(name)
+    return names
+
+
 def load_branches(circuit: Circuit) -> list[LoadBranch]:
     """The circuit's own loads that are switched on (not the injections), with the window of their branches.
 

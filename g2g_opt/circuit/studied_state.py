@@ -50,10 +50,12 @@ def studied_state(commands: Sequence[str], at: datetime | None = None) -> Studie
 
     Raises `InputError` as `studied_hour` and `raise_on_overrun` do.
     """
-    raise_on_overrun(Circuit(commands))
-    switches, switch_words = switches_as_left(commands)
-    commands = [*commands, *switches]
     circuit = Circuit(commands)
+    raise_on_overrun(circuit)
+    switches, switch_words = switches_as_left(circuit, commands)
+    if switches:
+        commands = [*commands, *switches]
+        circuit = Circuit(commands)
     year = int(float(circuit.command("Get year")))
     grown, growth_words = grown_loads(commands, year) if year > 0 else ([], "")
     hour = StudiedHour() if at is None else studied_hour([*commands, *grown], at)

@@ -11,27 +11,25 @@ from collections.abc import Sequence
 
 from g2g_opt.circuit.element_names import as_word
 from g2g_opt.circuit.element_properties import ElementProperties
-from g2g_opt.circuit.elements import elements
+from g2g_opt.circuit.elements import in_service
 from g2g_opt.circuit.opendss_circuit import SETTLING_ROUNDS, Circuit
 from g2g_opt.circuit.protection import Protection
 from g2g_opt.errors import G2GError, listed
 
 
-def switches_as_left(commands: Sequence[str]) -> tuple[list[str], str]:
-    """Commands by which switches stay as the circuit's own solution leaves them, and words on it; none where they do."""
-    left = Circuit(commands)
-    names = [
-        f"{kind}.{name}" for kind, name in elements(left) if kind == "swtcontrol" and left.ask("CktElement_Get_Enabled")
-    ]
+def switches_as_left(circuit: Circuit, commands: Sequence[str]) -> tuple[list[str], str]:
+    """Commands by which switches of the circuit that `commands` have built stay as its own solution leaves them, and
+    words on it; none where they do.
+    """
+    names = in_service(circuit, "swtcontrol")
     if not names:
         return [], ""
+    left = Circuit(commands)
     Protection(left).hold()
     left.command(f"Set controlmode=static maxcontroliter={SETTLING_ROUNDS}")
-    try:
+    # Controls that find no rest have put switches where they go in their first round.
+    with suppress(G2GError):
         left.ask("Solution_Solve")
-    except G2GError:
-        # Controls that find no rest have put switches where they go in their first round.
-        pass
     named = Circuit(commands)
     named.command("Set mode=snapshot")
     found, told = [], []

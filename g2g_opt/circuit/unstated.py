@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from g2g_opt.circuit.element_properties import ElementProperties
-from g2g_opt.circuit.elements import elements_of
+from g2g_opt.circuit.elements import in_service
 from g2g_opt.circuit.inverters import read_inverters
 from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.errors import listed
@@ -50,18 +50,9 @@ def unstated_notes(circuit: Circuit) -> tuple[str, ...]:
     return tuple(f"{words}: {listed(names, _SHOWN)}" for names, words in found if names)
 
 
-def _in_service(circuit: Circuit, kind: str) -> list[str]:
-    names = []
-    for name in elements_of(circuit, (kind,)):
-        circuit.activate(name)
-        if circuit.ask("CktElement_Get_Enabled"):
-            names.append(name)
-    return names
-
-
 def _short_of_vars(circuit: Circuit) -> list[str]:
     found = []
-    for name in _in_service(circuit, "storage"):
+    for name in in_service(circuit, "storage"):
         own = ElementProperties(circuit, name)
         if own.number("kvarmax") == _KVAR_MAX < own.number("kva"):
             circuit.activate(name)
@@ -73,7 +64,7 @@ def _short_of_vars(circuit: Circuit) -> list[str]:
 
 def _third_windings(circuit: Circuit) -> list[str]:
     found = []
-    for name in _in_service(circuit, "transformer"):
+    for name in in_service(circuit, "transformer"):
         own = ElementProperties(circuit, name)
         if own.number("windings") == 3 and (own.number("xht"), own.number("xlt")) == (_XHT, _XLT):
             found.append(name)
@@ -82,7 +73,7 @@ def _third_windings(circuit: Circuit) -> list[str]:
 
 def _open_curves(circuit: Circuit) -> list[str]:
     found: dict[str, None] = {}
-    for control in _in_service(circuit, "invcontrol"):
+    for control in in_service(circuit, "invcontrol"):
         own = ElementProperties(circuit, control)
         mode = (own.text("combimode") or own.text("mode")).lower()
         used = {"vvc_curve1": mode in ("voltvar", "vv_vw"), "voltwatt_curve": mode in ("voltwatt", "vv_vw")}
@@ -114,7 +105,7 @@ def _between_conductors(circuit: Circuit) -> list[str]:
 
 def _switches_by_normal(circuit: Circuit) -> list[str]:
     found = []
-    for name in _in_service(circuit, "swtcontrol"):
+    for name in in_service(circuit, "swtcontrol"):
         circuit.activate(name)
         order = [prop for prop in circuit.stated_properties() if prop in ("normal", "state", "action")]
         if order and order[-1] == "normal":
