@@ -8,6 +8,7 @@ OpenDSS puts a switch where its SwtControl has it as soon as a solution mode is 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from g2g_opt.circuit.element_names import as_word
 from g2g_opt.circuit.element_properties import ElementProperties
