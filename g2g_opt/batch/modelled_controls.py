@@ -7,7 +7,7 @@ from functools import lru_cache
 from g2g_opt.batch.unsupported import UnsupportedByBatch
 from g2g_opt.circuit.controls import ControlReading, read_controls
 from g2g_opt.circuit.opendss_circuit import Circuit
-from g2g_opt.circuit.switch_controls import switches_that_move
+from g2g_opt.circuit.switches_as_left import switches_that_move
 
 
 @lru_cache(maxsize=16)

@@ -24,7 +24,7 @@ from g2g_opt.circuit.protection import Protection
 from g2g_opt.circuit.restless import what_moves
 from g2g_opt.circuit.studied_growth import grown_loads
 from g2g_opt.circuit.studied_hour import StudiedHour, studied_hour
-from g2g_opt.circuit.switch_controls import switches_as_left
+from g2g_opt.circuit.switches_as_left import switches_as_left
 from g2g_opt.errors import G2GError, listed, number_of
 
 # Naming LoadMult, even as it is, makes OpenDSS work out all loads anew: what a shape left of them is gone.

@@ -1,0 +1,100 @@
+"""Devices that open and close lines: where a file leaves their switches, and which stand elsewhere once controls act.
+
+OpenDSS puts a switch where its SwtControl, fuse, recloser or relay has it as soon as a solution mode is named, even the
+one that it is in: what `Open` and `Close` in the file have done before is gone. Its own solution of the file, in which
+none is named, keeps it (`findings/opendss_naming_the_mode_closes_an_open_line.sh`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+from g2g_opt.circuit.element_names import as_word
+from g2g_opt.circuit.element_properties import ElementProperties
+from g2g_opt.circuit.elements import in_service
+from g2g_opt.circuit.opendss_circuit import SETTLING_ROUNDS, Circuit
+from g2g_opt.circuit.protection import PROTECTION, Protection
+from g2g_opt.errors import G2GError, listed
+
+_WORDS = {True: "open", False: "closed"}
+
+
+def switches_as_left(circuit: Circuit, commands: Sequence[str]) -> tuple[list[str], str]:
+    """Commands by which switches and capacitor banks of the circuit that `commands` have built stay as its own solution
+    leaves them, and words on it; none where they do.
+    """
+    devices = [name for kind in ("swtcontrol", *PROTECTION) for name in in_service(circuit, kind)]
+    banks = [_bank_of(circuit, name) for name in in_service(circuit, "capcontrol")]
+    if not devices and not banks:
+        return [], ""
+    named = Circuit(commands)
+    named.command("Set mode=snapshot")
+    found: dict[str, str] = {}
+    by_mode = {device: _is_open(named, device) for device in devices}
+    if any(_is_open(circuit, device) != by_mode[device] for device in devices):
+        # What a SwtControl is told to do, it does in the first round of a solution.
+        left = Circuit(commands)
+        Protection(left).hold()
+        left.command(f"Set controlmode=static maxcontroliter={SETTLING_ROUNDS}")
+        with suppress(G2GError):
+            left.ask("Solution_Solve")
+        for device in devices:
+            # Protection is held there, which closes what it guards; what it has opened, it has before any solution.
+            is_open = _is_open(left if device.startswith("swtcontrol.") else circuit, device)
+            state = _state_of(device, is_open)
+            # Open in part is nothing that others than fuses have a state for.
+            if is_open != by_mode[device] and state:
+                switched = ElementProperties(circuit, device).text("switchedobj").lower()
+                found[f"Edit {as_word(device)} normal={state} state={state}"] = f"{switched} ({state})"
+    for bank in banks:
+        if _is_terminal_open(circuit, bank) and not _is_terminal_open(named, bank):
+            # Its control may switch it on from there, as from where it is.
+            n_steps = len(ElementProperties(circuit, bank).row("states"))
+            found[f"Edit {as_word(bank)} states=[{' '.join('0' * n_steps)}]"] = f"{bank} (off)"
+    if not found:
+        return [], ""
+    return list(found), (
+        "stays as the file's own solution has it, though a device or control of it would move it: "
+        f"{listed(list(dict.fromkeys(found.values())), 6)} (OpenDSS does as soon as a mode is named)"
+    )
+
+
+def _state_of(device: str, is_open: Sequence[bool]) -> str:
+    """What a device is in that has opened so; empty for what it has no state for."""
+    if device.startswith("fuse."):
+        return f"[{' '.join(_WORDS[one] for one in is_open)}]"
+    return _WORDS[is_open[0]] if len(set(is_open)) == 1 else ""
+
+
+def _bank_of(circuit: Circuit, control: str) -> str:
+    return f"capacitor.{ElementProperties(circuit, control).text('capacitor').lower().rpartition('.')[2]}"
+
+
+def _is_terminal_open(circuit: Circuit, element: str) -> bool:
+    circuit.activate(element)
+    return bool(circuit.ask("CktElement_IsOpen", 1, 0))
+
+
+def switches_that_move(commands: Sequence[str], controlled: Circuit, names: Sequence[str]) -> list[str]:
+    """Those SwtControls (kind.name) whose switch stands elsewhere in a `controlled` circuit than in the same circuit
+    without controls.
+
+    OpenDSS puts a switch where its control has it as soon as controls may act, before time passes, and not again
+    without a command: it is where it stays, or it moves at once.
+    """
+    if not names:
+        return []
+    held = Circuit(commands)
+    return [name for name in names if _is_open(held, name) != _is_open(controlled, name)]
+
+
+def _is_open(circuit: Circuit, device: str) -> tuple[bool, ...]:
+    """Each phase of the terminal that a device opens."""
+    own = ElementProperties(circuit, device)
+    terminal, switched = int(own.text("switchedterm")), own.text("switchedobj")
+    if not circuit.has(switched):
+        # One that opens nothing.
+        return ()
+    n_phases = int(circuit.ask("CktElement_Get_NumPhases"))
+    return tuple(bool(circuit.ask("CktElement_IsOpen", terminal, phase + 1)) for phase in range(n_phases))
