@@ -31,6 +31,7 @@ def switches_as_left(circuit: Circuit, commands: Sequence[str]) -> tuple[list[st
     named = Circuit(commands)
     named.command("Set mode=snapshot")
     found: dict[str, str] = {}
+    lost: dict[str, None] = {}
     by_mode = {device: _is_open(named, device) for device in devices}
     if any(_is_open(circuit, device) != by_mode[device] for device in devices):
         # What a SwtControl is told to do, it does in the first round of a solution.
@@ -42,22 +43,27 @@ def switches_as_left(circuit: Circuit, commands: Sequence[str]) -> tuple[list[st
         for device in devices:
             # Protection is held there, which closes what it guards; what it has opened, it has before any solution.
             is_open = _is_open(left if device.startswith("swtcontrol.") else circuit, device)
-            state = _state_of(device, is_open)
-            # Open in part is nothing that others than fuses have a state for.
-            if is_open != by_mode[device] and state:
-                switched = ElementProperties(circuit, device).text("switchedobj").lower()
-                found[f"Edit {as_word(device)} normal={state} state={state}"] = f"{switched} ({state})"
+            if is_open == by_mode[device]:
+                continue
+            switched = ElementProperties(circuit, device).text("switchedobj").lower()
+            if state := _state_of(device, is_open):
+                found[f"Edit {as_word(device)} normal={state} state={state}"] = f"{switched} ({_in_words(is_open)})"
+            else:
+                lost[f"{switched} (by {device})"] = None
     for bank in banks:
         if _is_terminal_open(circuit, bank) and not _is_terminal_open(named, bank):
             # Its control may switch it on from there, as from where it is.
             n_steps = len(ElementProperties(circuit, bank).row("states"))
             found[f"Edit {as_word(bank)} states=[{' '.join('0' * n_steps)}]"] = f"{bank} (off)"
-    if not found:
-        return [], ""
-    return list(found), (
-        "stays as the file's own solution has it, though a device or control of it would move it: "
-        f"{listed(list(dict.fromkeys(found.values())), 6)} (OpenDSS does as soon as a mode is named)"
-    )
+    words = []
+    if found:
+        words.append(
+            "stays as the file's own solution has it, though a device or control of it would move it: "
+            f"{listed(list(dict.fromkeys(found.values())), 6)} (OpenDSS does as soon as a mode is named)"
+        )
+    if lost:
+        words.append(f"open in part in the file's own solution, and studied closed: {listed(list(lost), 6)}")
+    return list(found), "; ".join(words)
 
 
 def _state_of(device: str, is_open: Sequence[bool]) -> str:
@@ -65,6 +71,10 @@ def _state_of(device: str, is_open: Sequence[bool]) -> str:
     if device.startswith("fuse."):
         return f"[{' '.join(_WORDS[one] for one in is_open)}]"
     return _WORDS[is_open[0]] if len(set(is_open)) == 1 else ""
+
+
+def _in_words(is_open: Sequence[bool]) -> str:
+    return "open" if all(is_open) else "open in part" if any(is_open) else "closed"
 
 
 def _bank_of(circuit: Circuit, control: str) -> str:

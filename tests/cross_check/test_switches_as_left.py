@@ -75,6 +75,16 @@ def test_a_line_with_protection_is_where_opendss_solves_the_file_with_it(
     solved_alike(circuit(f"{device} {state}", behind), tmp_path)
 
 
+def test_a_conductor_that_is_open_stays_so_behind_a_fuse_and_is_said_to_close_behind_a_recloser(tmp_path: Path) -> None:
+    fused = solved_alike(circuit("Fuse.d monitoredobj=Line.tie ratedcurrent=1000", "Open Line.tie 1 2"), tmp_path)
+    assert any("line.tie (open in part)" in words for words in fused.state)
+    recloser = "Recloser.d monitoredobj=Line.tie monitoredterm=1 phasetrip=1000 groundtrip=1000"
+    master = tmp_path / "Recloser.dss"
+    master.write_text("\n".join(("Clear", *circuit(recloser, "Open Line.tie 1 2"))), encoding="utf-8")
+    said = "open in part in the file's own solution, and studied closed: line.tie (by recloser.d)"
+    assert said in Feeder.from_dss(master).state
+
+
 @pytest.mark.parametrize("behind", ["", "Open Capacitor.c 1", "Edit Capacitor.c states=0"])
 @pytest.mark.parametrize("on_kvar", ["", "onsetting=1000 offsetting=-1000", "onsetting=50 offsetting=-1000"])
 def test_a_bank_is_where_opendss_solves_the_file_with_it(on_kvar: str, behind: str, tmp_path: Path) -> None:
