@@ -4,8 +4,8 @@
     python benchmarks/siting_builds.py --other ../before -- --feeder ieee34 --mode pv
 
 What stands behind `--` is asked of both; `--ours` and `--theirs` add what only one of them is asked, in one word each,
-like "--switch-cost 0.5". The first turn compiles kernels and is not told. Packages that only the other one needs are
-found if PYTHONPATH names them.
+like "--switch-cost 0.5". Both have one worker unless `--workers` says otherwise. The first turn compiles kernels and is
+not told. Packages that only the other one needs are found if PYTHONPATH names them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from measuring import ROOT, THREAD_VARIABLES, machine, spread
 _COMMAND = "from studies.cli import main; raise SystemExit(main())"
 
 
-def measure(tree: Path, asked: Sequence[str], folder: Path) -> tuple[float, float, str]:
+def measure(tree: Path, asked: Sequence[str], workers: int, folder: Path) -> tuple[float, float, str]:
     """CPU s of the command with all its workers, its wall time (s), and the last line but the files it names."""
     environment = os.environ | dict.fromkeys(THREAD_VARIABLES, "1")
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(tree), os.environ.get("PYTHONPATH"))))
@@ -32,7 +32,7 @@ def measure(tree: Path, asked: Sequence[str], folder: Path) -> tuple[float, floa
     began = time.perf_counter()
     with words.open("wb") as file:
         process = subprocess.Popen(
-            [sys.executable, "-c", _COMMAND, "siting", *asked, "--workers", "1", "--out", str(out)],
+            [sys.executable, "-c", _COMMAND, "siting", *asked, "--workers", str(workers), "--out", str(out)],
             env=environment,
             cwd=folder,
             stdout=file,
@@ -54,6 +54,7 @@ def main() -> int:
     parser.add_argument("--ours", default="", help="what only this tree is asked")
     parser.add_argument("--theirs", default="", help="what only the other one is asked")
     parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=1, help="of both")
     parser.add_argument("asked", nargs="*")
     options = parser.parse_args()
     print(machine())
@@ -62,7 +63,7 @@ def main() -> int:
     for turn in range(options.repeats + 1):
         for name, (tree, more) in sides.items():
             with tempfile.TemporaryDirectory() as scratch:
-                cpu_s, wall_s, said = measure(tree, [*options.asked, *more.split()], Path(scratch))
+                cpu_s, wall_s, said = measure(tree, [*options.asked, *more.split()], options.workers, Path(scratch))
             if turn:
                 found[name].append((cpu_s, wall_s))
                 print(f"{name}: {cpu_s:.1f} CPU s, {wall_s:.1f} s wall; {said}", flush=True)
