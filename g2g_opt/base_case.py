@@ -214,7 +214,8 @@ def base_case_words(feeder: Feeder, base: BaseCase, limits: Limits) -> list[str]
         words[-1] += f"; lowest {lowest}, highest {highest}"
     if base.loading is not None:
         words.append(f"heaviest loading: {base.loading[0]}, {base.loading[1]:.3f} of its {base.rating_basis} rating")
-    words += base.unbalanced_words(limits)
+    unbalanced = base.unbalanced_words(limits)
+    words += unbalanced
     if base.implausible:
         words.append(f"far from their voltage base: {listed([str(node) for node in base.implausible], 6)}")
     words += [str(told) for told in (base.second, base.rounding) if told is not None]
@@ -222,7 +223,7 @@ def base_case_words(feeder: Feeder, base: BaseCase, limits: Limits) -> list[str]
     if broken:
         words.append(f"without a site the circuit already breaks a limit: {broken}")
     elif base.judged:
-        words.append("without a site all limits hold")
+        words.append(f"without a site all {'other ' if len(unbalanced) > 1 else ''}limits hold")
     else:
         words.append("no voltage is judged: no bus has both a voltage base and a source")
     return words

@@ -163,6 +163,7 @@ def _unbalance(summary: Summary, limits: Limits) -> list[LimitCheck]:
         shown = broken or highest
         # What the circuit has without a site uses nothing up that a site could have had.
         allowed = max(limit, shown.without_site_share + UNBALANCE_ADDED_MAX)
+        added = f", to which a site may add {100 * UNBALANCE_ADDED_MAX:g} percentage points" if allowed > limit else ""
         used = shown.share / allowed
         checks.append(
             LimitCheck(
@@ -174,7 +175,7 @@ def _unbalance(summary: Summary, limits: Limits) -> list[LimitCheck]:
                 broken is None,
                 where=shown.bus,
                 time_s=shown.time_s,
-                detail=f"{100 * shown.without_site_share:.2f} % there without a site",
+                detail=f"{100 * shown.without_site_share:.2f} % there without a site{added}",
             )
         )
     return checks

@@ -124,7 +124,8 @@ def cheaper(found: OperatedProposal, excluded: Sequence[Placement], report: Prop
     case, plan = found.proposal.case, found.proposal.plan
     if not found.holds:
         return found
-    compared = compare_plans(case, plan, found.set_points, found.year, report)
+    program_cost = found.proposal.best.cost.total
+    compared = compare_plans(case, plan, program_cost, found.set_points, found.year, report)
     found, other = replace(found, compared=compared), compared.chosen
     if other.placement() in excluded:
         other = plan

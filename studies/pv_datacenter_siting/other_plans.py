@@ -3,7 +3,7 @@
 The program knows neither losses nor what the controls' tap steps cost, and to it most placements cost the same. Those
 that it cannot tell apart are simulated under the controls over days that stand for the year, the best of them over the
 year itself. Of those that hold, least cost with losses and tap steps is the plan; where costs differ by less than the
-gap that is asked for, most margin to the voltage limits decides.
+gap that is asked for, a share of what the program minimises, most margin to the voltage limits decides.
 """
 
 from __future__ import annotations
@@ -54,13 +54,15 @@ class Comparison:
 def compare_plans(
     case: SitingCase,
     plan: SitingPlan,
+    program_cost: float,
     set_points: Mapping[str, SetPoint],
     of_plan: OperatedYear,
     report: Callable[[str], None],
 ) -> Comparison:
     """The plan and others that it could be; placements with the fewest moves, as many as the question lists ties.
 
-    The hardest days of its year are looked at for their limits.
+    `program_cost` ($ a year) is the plan's in the program: without what the feeder loses whatever is built, of which
+    no gap is a share. The hardest days of its year are looked at for their limits.
     """
     moved = [other for _, other in islice(moved_plans(case, plan), case.question.n_ties)]
     days = ComparedDays.of(case, plan, of_plan.hardest_days()[:N_HARDEST])
@@ -75,7 +77,7 @@ def compare_plans(
     worth = worth_of(case, year, operated, ends_of(case), [of_plan.at_ends()] * len(candidates))
     compared = [ComparedPlan(one, of_one) for one, of_one in zip(candidates, worth, strict=True)]
     least = min(one.worth.rank for one in compared)
-    within = max(case.question.mip_gap * abs(least[1]), _EQUAL_USD)
+    within = max(case.question.mip_gap * abs(program_cost), _EQUAL_USD)
     alike = [one for one in compared if one.worth.over_pu_h <= least[0] and one.worth.cost <= least[1] + within]
     chosen = max(alike, key=lambda one: (round(one.worth.margin_pu, 6), one is compared[0]))
     others = sorted((one for one in compared if one is not chosen), key=lambda one: one.worth.rank)

@@ -32,7 +32,8 @@ def writing(place: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFullError(f"no room left for {place}; make room and give the same command again") from error
-        why = error.strerror or error
+        # A folder is made unless there is one: what is there then is something else.
+        why = "it is no folder" if isinstance(error, FileExistsError) else error.strerror or error
         raise StorageError(
             f"{place} cannot be written: {why}; make that possible, or choose another folder (--out)"
         ) from error

@@ -15,7 +15,7 @@ from engine_pair import assert_same_power_quality, differences
 from random_runs import TOLERANCE, random_tasks
 
 from g2g_opt.assembly import assemble
-from g2g_opt.base_case import solve_base_case
+from g2g_opt.base_case import base_case_words, solve_base_case
 from g2g_opt.batch.simulator import run_batch
 from g2g_opt.controller.tap_schedule import TapScheduleController
 from g2g_opt.coordinator import Coordinator
@@ -293,6 +293,21 @@ def test_limits_judge_a_run_by_what_it_kept() -> None:
             assert criterion not in {check.criterion for check in outcome.judged(none).checks}
 
 
+def test_a_check_says_what_a_site_may_add_where_the_circuit_is_above_the_limit() -> None:
+    plan = Plan((sized_site("dc", "end", [(SPECS[1], 16)], 100, 0.2),))
+    ((outcome,),) = simulate([plan], [Scenario("short", 60, seed=1)], FEEDER, Limits())
+    # Beside the figures stands a limit that none of them is held to: 2 %, with 3.19 % without a site.
+    checks = [check for check in outcome.checks if check.criterion is Criterion.UNBALANCE]
+    assert [check.detail.partition(" there")[0] for check in checks] == ["3.19 %", "3.04 %"]
+    assert all(check.value > check.limit and check.kept for check in checks)
+    assert all(check.detail.endswith(", to which a site may add 0.1 percentage points") for check in checks)
+    # Where the circuit keeps a limit, the limit itself is what a site is held to.
+    higher = Limits(unbalance_negative_sequence_max=0.033, unbalance_nema_max=0.0305)
+    details = [check.detail for check in outcome.judged(higher).checks if check.criterion is Criterion.UNBALANCE]
+    assert details[0] == "3.19 % there without a site"
+    assert details[1].endswith("3.04 % there without a site, to which a site may add 0.1 percentage points")
+
+
 def test_the_base_case_tells_where_the_circuit_stands() -> None:
     base = solve_base_case(FEEDER)
     words = base.unbalanced_words(Limits())
@@ -306,3 +321,7 @@ def test_the_base_case_tells_where_the_circuit_stands() -> None:
         len(base.unbalanced_words(replace(Limits(), unbalance_negative_sequence_max=None, unbalance_nema_max=None)))
         == 1
     )
+    # Nor do all limits hold.
+    assert base_case_words(FEEDER, base, Limits())[-1] == "without a site all other limits hold"
+    higher = Limits(unbalance_negative_sequence_max=0.033, unbalance_nema_max=0.033)
+    assert base_case_words(FEEDER, base, higher)[-1] == "without a site all limits hold"

@@ -18,6 +18,7 @@ from hindsight_of_plans import brute_force, built_cost, hours_of, settings_befor
 from hindsight_taps import best_of_settings
 from operated_siting import STUDY, run
 from replay_of_plans import cost_of_plan, replay
+from study_run import results_of
 
 from g2g_opt.batch.operated_series import SetPoint
 from g2g_opt.batch.own_controls import Standing
@@ -36,6 +37,7 @@ from studies.pv_datacenter_siting.operation_rows import AS_IT_IS, CHOSEN_BY, HEL
 from studies.pv_datacenter_siting.operation_words import step_cost_words, unbalance_warning
 from studies.pv_datacenter_siting.rows import PlanRow
 from studies.pv_datacenter_siting.stored_plan import dump_plan, read_plan
+from studies.pv_datacenter_siting.study import SitingStudy
 from studies.pv_datacenter_siting.verdicts import judged_plans
 from studies.shared.task import gather
 from studies.shared.typed_rows import gather_as
@@ -208,6 +210,19 @@ def test_what_else_was_simulated_costs_more_or_has_less_margin() -> None:
     within = max(STUDY.mip_gap * abs(best().cost), 500.0)
     for row in rest:
         assert row["over_pu_h"] > 0.0 or row["cost_more"] > -within
+
+
+def test_what_a_feeder_loses_whatever_is_built_widens_no_gap() -> None:
+    """Its losses cost seven times what the plan earns: a gap of 20 % is a fifth of the second."""
+    feeder = str(Path(__file__).resolve().parents[1] / "circuits" / "unbalanced.dss")
+    study = SitingStudy(feeder=feeder, mode="pv", days="typical", n_typical_days=2, mip_gap=0.2, n_windows=0)
+    results = results_of(study)
+    (plan,), others = judged_plans(study, results), gather(results, "others")
+    lost = next(row.losses_cost for row in gather_as(results, "operation", OperationRow))
+    earned = -plan.row.cost
+    assert lost > 7.0 * earned > 0.0
+    assert [row["taken"] for row in others] == [True, False, False, False]
+    assert all(row["over_pu_h"] > 0.0 or row["cost_more"] > -0.25 * earned for row in others)
 
 
 def test_set_points_that_are_tried() -> None:

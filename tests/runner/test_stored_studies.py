@@ -320,13 +320,21 @@ def test_other_names_that_are_taken_are_named(stored: Path, name: str, capsys: p
     assert f"{name} cannot be written" in said
 
 
-@pytest.mark.parametrize("out", ["/dev/null", "/dev/null/x", "x" * 300, "/proc/nothing"])
+@pytest.mark.parametrize(
+    ("out", "why"),
+    [
+        ("/dev/null", "it is no folder"),
+        ("/dev/null/x", "Not a directory"),
+        ("x" * 300, "File name too long"),
+        ("/proc/nothing", "No such file"),
+    ],
+)
 def test_a_report_is_not_written_where_nothing_can_be(
-    stored: Path, out: str, capsys: pytest.CaptureFixture[str]
+    stored: Path, out: str, why: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     status, said = _g2g(capsys, "report", stored, "--out", out)
     assert status == 2
-    assert "cannot be written" in said
+    assert f"cannot be written: {why}" in said
     question = stored.parent / "q.toml"
     question.write_text('study = "small_study:SmallStudy"\nn = 2\n')
     status, said = _g2g(capsys, "run", question, "--out", out)
