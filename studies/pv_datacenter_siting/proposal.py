@@ -4,6 +4,7 @@ power flow, and the program is linearised again at the plan, until what was prom
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -21,7 +22,7 @@ from solvers.siting.problem import (
     cost_of,
     excess,
 )
-from solvers.siting.search import solve_siting
+from solvers.siting.search import relative_gap, solve_siting
 from studies.pv_datacenter_siting.case import SitingCase
 from studies.pv_datacenter_siting.days import STEPS_A_DAY
 from studies.pv_datacenter_siting.network import Simulated, no_plan, worst_place
@@ -186,13 +187,18 @@ def round_words(case: SitingCase, one: ProposalRound) -> str:
 
 
 def with_plan(proposal: Proposal, case: SitingCase, plan: SitingPlan) -> Proposal:
-    """The proposal with another plan than the program's, simulated as one more round; its bound stays."""
+    """The proposal with another plan than the program's, simulated as one more round, and the gap it leaves."""
     network, before = case.network, proposal.best
     simulated = network.simulate(plan)
     problem = case.problem(network.rows_at(simulated))
     over = np.where(simulated.solved, excess(simulated.g, *network.limit_rows()), 0.0)
     cost = cost_of(problem, plan, over)
-    solution = replace(before.solution, plan=plan, cost=cost, predicted=simulated.g)
+    report = before.solution.report
+    gap = report.gap if math.isnan(report.bound) else relative_gap(cost.total, report.bound)
+    is_behind = report.status is SolveStatus.OPTIMAL and gap > case.question.mip_gap
+    status = SolveStatus.GAP_LEFT if is_behind else report.status
+    report = replace(report, objective=cost.total, gap=gap, status=status)
+    solution = replace(before.solution, plan=plan, cost=cost, predicted=simulated.g, report=report)
     found = ProposalRound(solution, simulated, over, cost, 0.0)
     return replace(proposal, case=case, rounds=(*proposal.rounds, found), best=found, holds=_holds(case, found))
 

@@ -225,6 +225,18 @@ def test_what_a_feeder_loses_whatever_is_built_widens_no_gap() -> None:
     assert all(row["over_pu_h"] > 0.0 or row["cost_more"] > -0.25 * earned for row in others)
 
 
+def test_the_gap_of_a_plan_that_was_chosen_among_others_is_its_own() -> None:
+    """Within a gap of 20 % a plan with more margin is taken, at another cost than the program's."""
+    feeder = str(Path(__file__).resolve().parents[1] / "circuits" / "unbalanced.dss")
+    study = SitingStudy(feeder=feeder, mode="pv", days="typical", n_typical_days=2, mip_gap=0.5, n_windows=0)
+    results = results_of(study)
+    (plan,) = judged_plans(study, results)
+    row = plan.row
+    assert row.predicted_cost > row.bound
+    assert row.gap == pytest.approx((row.predicted_cost - row.bound) / abs(row.predicted_cost))
+    assert row.status == ("optimal" if row.gap <= study.mip_gap else "gap wider than asked")
+
+
 def test_set_points_that_are_tried() -> None:
     own = operation_of(STUDY.load_feeder(), "normal").set_points()
     assert len(banks(own)) == 1
