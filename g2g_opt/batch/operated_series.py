@@ -251,7 +251,7 @@ class _Run:
             while wanted := self._unknown():
                 # As even a share for every thread as whole chunks of lanes allow.
                 share = WIDTH * -(-len(wanted) // (WIDTH * self.n_threads))
-                size = min(share, _AT_ONCE)
+                size = min(share, _AT_ONCE // (WIDTH * self.n_threads) * WIDTH)
                 parts = [wanted[k : k + size] for k in range(0, len(wanted), size)]
                 for part, (days, ends) in zip(parts, each(self._run_days, parts), strict=True):
                     for lane, (chain, day, begin) in enumerate(part):
@@ -306,7 +306,8 @@ class _Run:
         kind = (n,) if self.alike else tuple(chains.tolist())
         kept = self._lanes.kept
         if kind not in kept:
-            if len(kept) == _KEPT_LANES:
+            # Of all threads together: they are most of a run's memory.
+            if len(kept) == _KEPT_LANES // self.n_threads:
                 del kept[next(iter(kept))]
             controls = OwnControls(of.reading, of.network, SETTLED_DT_S, [of.start_taps] * n, self.kinds, chains)
             flow = BatchPowerFlow(
