@@ -130,7 +130,7 @@ def assemble(
         if unit.storage_kw:
             always = HeldSeries((1.0,), float(scenario.duration_s))
             grid.attach_generator(HeldGenerator(unit.storage_kw / 3.0, always), bus=unit.bus)
-    generators, loads = _standing_units(feeder, scenario, load_share, units)
+    generators, loads = standing_units(feeder, scenario, load_share, units)
     for bus, generator in generators:
         grid.attach_generator(generator, bus=bus)
     for bus, load in loads:
@@ -170,15 +170,11 @@ def _links(
 
 
 def standing_units(
-    feeder: Feeder, scenario: Scenario
-) -> tuple[list[tuple[str, Generator]], list[tuple[str, ExternalLoad]]]:
-    """The feeder's standing generators and loads in a scenario, each with its bus; none where they are switched off."""
-    return _standing_units(feeder, scenario, *profile_series(scenario, feeder))
-
-
-def _standing_units(
     feeder: Feeder, scenario: Scenario, load_share: LoadShares | None, units: UnitShares | None
 ) -> tuple[list[tuple[str, Generator]], list[tuple[str, ExternalLoad]]]:
+    """The feeder's standing generators and loads in a scenario with its `profile_series`, each with its bus; none where
+    they are switched off.
+    """
     if not scenario.standing_power:
         return [], []
     suns = _shapes("generation_shapes", scenario.generation_shapes, len(feeder.standing_generators), scenario.name)

@@ -240,10 +240,10 @@ def _side(worst: WorstVoltage, limits: Limits) -> Criterion:
 class _Place(NamedTuple):
     """Where and when (s) a limit was closest: what a `LimitCheck` ends with."""
 
-    where: str = ""
-    phase: str = ""
-    time_s: float | None = None
-    detail: str = ""
+    where: str
+    phase: str
+    time_s: float
+    detail: str
 
 
 def _at_node(worst: WorstVoltage) -> _Place:

@@ -19,10 +19,9 @@ def load_controls(commands: tuple[str, ...], dt_s: float) -> ControlReading:
     circuit = Circuit(commands, tolerance=1e-9, max_iterations=200, regulator_control_dt_s=dt_s)
     reading = read_controls(circuit)
     switches = [name for name in reading.others if name.startswith("swtcontrol.")]
-    at_rest = set(switches) - set(switches_that_move(commands, circuit, switches))
-    for name in reading.others:
-        if name not in at_rest:
-            raise UnsupportedByBatch(f"the circuit's own control {name} acts, which is not modelled")
+    at_rest = {*switches}.difference(switches_that_move(commands, circuit, switches))
+    if acting := [name for name in reading.others if name not in at_rest]:
+        raise UnsupportedByBatch(f"the circuit's own control {acting[0]} acts, which is not modelled")
     movers: dict[tuple[str, int], str] = {}
     for control in reading.regulators:
         name, changer = f"RegControl {control.name}", (control.transformer, control.tap_winding)

@@ -216,7 +216,8 @@ class _Run:
         self._attach(units, kw)
         self.kinds = [of.settings_of(one) for one in set_points]
         # Days that one lane runs in a row at first: as many as leave enough lanes to be side by side.
-        side_by_side = -(-_SIDE_BY_SIDE // (WIDTH * n_threads)) * WIDTH * n_threads
+        a_chunk_each = WIDTH * n_threads
+        side_by_side = -(-_SIDE_BY_SIDE // a_chunk_each) * a_chunk_each
         n_stretches = max(1, min(side_by_side // self.n_chains, self.n_days // _STRETCH_MIN_DAYS))
         self._stretch = 1 if begins is not None else -(-self.n_days // n_stretches)
         # Where the way from a stretch's first day through known days has come to: the next day, and where it begins.
@@ -247,11 +248,11 @@ class _Run:
 
     def series(self) -> OperatedSeries:
         """All chains."""
+        a_chunk_each = WIDTH * self.n_threads
         with _threads(self.n_threads) as each:
             while wanted := self._unknown():
                 # As even a share for every thread as whole chunks of lanes allow.
-                share = WIDTH * -(-len(wanted) // (WIDTH * self.n_threads))
-                size = min(share, _AT_ONCE // (WIDTH * self.n_threads) * WIDTH)
+                size = WIDTH * min(-(-len(wanted) // a_chunk_each), _AT_ONCE // a_chunk_each)
                 parts = [wanted[k : k + size] for k in range(0, len(wanted), size)]
                 for part, (days, ends) in zip(parts, each(self._run_days, parts), strict=True):
                     for lane, (chain, day, begin) in enumerate(part):
@@ -306,7 +307,7 @@ class _Run:
         kind = (n,) if self.alike else tuple(chains.tolist())
         kept = self._lanes.kept
         if kind not in kept:
-            # Of all threads together: they are most of a run's memory.
+            # Of all threads together.
             if len(kept) == _KEPT_LANES // self.n_threads:
                 del kept[next(iter(kept))]
             controls = OwnControls(of.reading, of.network, SETTLED_DT_S, [of.start_taps] * n, self.kinds, chains)

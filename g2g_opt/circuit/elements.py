@@ -31,10 +31,10 @@ def elements_of(circuit: Circuit, kinds: Collection[str]) -> list[str]:
     return [name for name in names if name.partition(".")[0] in kinds]
 
 
-def in_service(circuit: Circuit, kind: str) -> list[str]:
-    """Elements (kind.name) of a kind that are switched on, in OpenDSS's order."""
+def in_service(circuit: Circuit, *kinds: str) -> list[str]:
+    """Elements (kind.name) of some kinds that are switched on, in OpenDSS's order; for few among many."""
     names = []
-    for name in elements_of(circuit, (kind,)):
+    for name in elements_of(circuit, kinds):
         circuit.activate(name)
         if circuit.ask("CktElement_Get_Enabled"):
             names.append(name)

@@ -15,7 +15,7 @@ import numpy as np
 from g2g_opt.circuit.element_names import as_word
 from g2g_opt.circuit.element_positions import CONTROLS
 from g2g_opt.circuit.element_properties import ElementProperties
-from g2g_opt.circuit.elements import elements_of
+from g2g_opt.circuit.elements import elements_of, in_service
 from g2g_opt.circuit.fuses import FuseSettings, read_fuses
 from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.errors import PowerFlowError
@@ -58,15 +58,11 @@ class Protection:
 
     def __init__(self, circuit: Circuit) -> None:
         self._circuit = circuit
-        self.devices = tuple(device for device in elements_of(circuit, PROTECTION) if self._is_in_service(device))
+        self.devices = tuple(in_service(circuit, *PROTECTION))
         fuses = [device.partition(".")[2] for device in self.devices if device.startswith("fuse.")]
         self.fuses = read_fuses(circuit, fuses)
         self._breakers = tuple(device for device in self.devices if not device.startswith("fuse."))
         self._held: set[str] = set()
-
-    def _is_in_service(self, device: str) -> bool:
-        self._circuit.activate(device)
-        return bool(self._circuit.ask("CktElement_Get_Enabled"))
 
     @property
     def has_breakers(self) -> bool:

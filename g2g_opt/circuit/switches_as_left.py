@@ -24,46 +24,55 @@ def switches_as_left(circuit: Circuit, commands: Sequence[str]) -> tuple[list[st
     """Commands by which switches and capacitor banks of the circuit that `commands` have built stay as its own solution
     leaves them, and words on it; none where they do.
     """
-    devices = [name for kind in ("swtcontrol", *PROTECTION) for name in in_service(circuit, kind)]
+    devices = in_service(circuit, "swtcontrol", *PROTECTION)
     banks = [_bank_of(circuit, name) for name in in_service(circuit, "capcontrol")]
     if not devices and not banks:
         return [], ""
     named = Circuit(commands)
     named.command("Set mode=snapshot")
-    found: dict[str, str] = {}
+    # What each command keeps, in words.
+    kept: dict[str, str] = {}
     lost: dict[str, None] = {}
-    by_mode = {device: _is_open(named, device) for device in devices}
-    if any(_is_open(circuit, device) != by_mode[device] for device in devices):
-        # What a SwtControl is told to do, it does in the first round of a solution.
-        left = Circuit(commands)
-        Protection(left).hold()
-        left.command(f"Set controlmode=static maxcontroliter={SETTLING_ROUNDS}")
-        with suppress(G2GError):
-            left.ask("Solution_Solve")
-        for device in devices:
-            # Protection is held there, which closes what it guards; what it has opened, it has before any solution.
-            is_open = _is_open(left if device.startswith("swtcontrol.") else circuit, device)
-            if is_open == by_mode[device]:
-                continue
-            switched = ElementProperties(circuit, device).text("switchedobj").lower()
-            if state := _state_of(device, is_open):
-                found[f"Edit {as_word(device)} normal={state} state={state}"] = f"{switched} ({_in_words(is_open)})"
-            else:
-                lost[f"{switched} (by {device})"] = None
+    for device, is_open in _moved(circuit, named, commands, devices).items():
+        switched = ElementProperties(circuit, device).text("switchedobj").lower()
+        if state := _state_of(device, is_open):
+            kept[f"Edit {as_word(device)} normal={state} state={state}"] = f"{switched} ({_in_words(is_open)})"
+        else:
+            lost[f"{switched} (by {device})"] = None
     for bank in banks:
-        if _is_terminal_open(circuit, bank) and not _is_terminal_open(named, bank):
+        if any(_open_phases(circuit, bank, 1)) and not any(_open_phases(named, bank, 1)):
             # Its control may switch it on from there, as from where it is.
             n_steps = len(ElementProperties(circuit, bank).row("states"))
-            found[f"Edit {as_word(bank)} states=[{' '.join('0' * n_steps)}]"] = f"{bank} (off)"
+            kept[f"Edit {as_word(bank)} states=[{' '.join('0' * n_steps)}]"] = f"{bank} (off)"
     words = []
-    if found:
+    if kept:
         words.append(
             "stays as the file's own solution has it, though a device or control of it would move it: "
-            f"{listed(list(dict.fromkeys(found.values())), 6)} (OpenDSS does as soon as a mode is named)"
+            f"{listed(list(dict.fromkeys(kept.values())), 6)} (OpenDSS does as soon as a mode is named)"
         )
     if lost:
         words.append(f"open in part in the file's own solution, and studied closed: {listed(list(lost), 6)}")
-    return list(found), "; ".join(words)
+    return list(kept), "; ".join(words)
+
+
+def _moved(
+    circuit: Circuit, named: Circuit, commands: Sequence[str], devices: Sequence[str]
+) -> dict[str, tuple[bool, ...]]:
+    """Which phases the circuit's own solution has open, by device whose switch stands elsewhere once a mode is
+    `named`.
+    """
+    compiled, by_mode = ({device: _is_open(one, device) for device in devices} for one in (circuit, named))
+    if compiled == by_mode:
+        return {}
+    # What a SwtControl is told to do, it does in the first round of a solution. Protection is held there, which closes
+    # what it guards; what it has opened, it has before any solution.
+    left = Circuit(commands)
+    Protection(left).hold()
+    left.command(f"Set controlmode=static maxcontroliter={SETTLING_ROUNDS}")
+    with suppress(G2GError):
+        left.ask("Solution_Solve")
+    own = compiled | {one: _is_open(left, one) for one in devices if one.startswith("swtcontrol.")}
+    return {device: is_open for device, is_open in own.items() if is_open != by_mode[device]}
 
 
 def _state_of(device: str, is_open: Sequence[bool]) -> str:
@@ -79,11 +88,6 @@ def _in_words(is_open: Sequence[bool]) -> str:
 
 def _bank_of(circuit: Circuit, control: str) -> str:
     return f"capacitor.{ElementProperties(circuit, control).text('capacitor').lower().rpartition('.')[2]}"
-
-
-def _is_terminal_open(circuit: Circuit, element: str) -> bool:
-    circuit.activate(element)
-    return bool(circuit.ask("CktElement_IsOpen", 1, 0))
 
 
 def switches_that_move(commands: Sequence[str], controlled: Circuit, names: Sequence[str]) -> list[str]:
@@ -102,9 +106,12 @@ def switches_that_move(commands: Sequence[str], controlled: Circuit, names: Sequ
 def _is_open(circuit: Circuit, device: str) -> tuple[bool, ...]:
     """Each phase of the terminal that a device opens."""
     own = ElementProperties(circuit, device)
-    terminal, switched = int(own.text("switchedterm")), own.text("switchedobj")
-    if not circuit.has(switched):
-        # One that opens nothing.
+    return _open_phases(circuit, own.text("switchedobj"), int(own.text("switchedterm")))
+
+
+def _open_phases(circuit: Circuit, element: str, terminal: int) -> tuple[bool, ...]:
+    """Whether each phase of a terminal is open; none of an element that is not there, which a device cannot open."""
+    if not circuit.has(element):
         return ()
     n_phases = int(circuit.ask("CktElement_Get_NumPhases"))
     return tuple(bool(circuit.ask("CktElement_IsOpen", terminal, phase + 1)) for phase in range(n_phases))

@@ -54,7 +54,7 @@ def _series(scenario: Scenario, feeder: Feeder, time_s: Floats) -> Mapping[str, 
     if units is not None:
         # Sites with PV follow it too, whether or not the feeder has generators of its own.
         found["sun"] = units.sun.at(time_s)
-    generators, loads = standing_units(feeder, scenario)
+    generators, loads = standing_units(feeder, scenario, own, units)
     peaks_kw = {power.bus: power.peak_kw_per_phase for power in feeder.standing_generators}
     if units is None:
         found |= {f"sun at {bus}": unit.power_series_kw(time_s) / peaks_kw[bus] for bus, unit in generators}

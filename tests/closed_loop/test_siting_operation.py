@@ -44,6 +44,9 @@ from studies.shared.typed_rows import gather_as
 
 pytestmark = pytest.mark.xdist_group("operated siting")  # one worker, so that its studies are run once
 
+CIRCUIT = Path(__file__).resolve().parents[1] / "circuits" / "unbalanced.dss"
+UNBALANCED = SitingStudy(feeder=str(CIRCUIT), mode="pv", days="typical", n_typical_days=2, n_windows=0)
+
 
 def best() -> PlanRow:
     (plan,) = [one for one in judged_plans(STUDY, run(STUDY)) if one.held]
@@ -214,8 +217,7 @@ def test_what_else_was_simulated_costs_more_or_has_less_margin() -> None:
 
 def test_what_a_feeder_loses_whatever_is_built_widens_no_gap() -> None:
     """Its losses cost seven times what the plan earns: a gap of 20 % is a fifth of the second."""
-    feeder = str(Path(__file__).resolve().parents[1] / "circuits" / "unbalanced.dss")
-    study = SitingStudy(feeder=feeder, mode="pv", days="typical", n_typical_days=2, mip_gap=0.2, n_windows=0)
+    study = replace(UNBALANCED, mip_gap=0.2)
     results = results_of(study)
     (plan,), others = judged_plans(study, results), gather(results, "others")
     lost = next(row.losses_cost for row in gather_as(results, "operation", OperationRow))
@@ -226,9 +228,8 @@ def test_what_a_feeder_loses_whatever_is_built_widens_no_gap() -> None:
 
 
 def test_the_gap_of_a_plan_that_was_chosen_among_others_is_its_own() -> None:
-    """Within a gap of 20 % a plan with more margin is taken, at another cost than the program's."""
-    feeder = str(Path(__file__).resolve().parents[1] / "circuits" / "unbalanced.dss")
-    study = SitingStudy(feeder=feeder, mode="pv", days="typical", n_typical_days=2, mip_gap=0.5, n_windows=0)
+    """Within a gap of 50 % a plan with more margin is taken, at another cost than the program's."""
+    study = replace(UNBALANCED, mip_gap=0.5)
     results = results_of(study)
     (plan,) = judged_plans(study, results)
     row = plan.row
