@@ -21,10 +21,12 @@ from numpy.typing import NDArray
 
 from g2g_opt.batch.checked_network import load_jacobian
 from g2g_opt.batch.known_days import KnownDay, OperatedSeries, gather_days, guessed_end
+from g2g_opt.batch.loadings import Loadings
 from g2g_opt.batch.modelled_controls import load_controls
 from g2g_opt.batch.network_losses import NetworkLosses
 from g2g_opt.batch.operating_points import Unit, ports_of
 from g2g_opt.batch.own_controls import OwnControls, Standing
+from g2g_opt.batch.ports import PortKinds
 from g2g_opt.batch.power_flow import BatchPowerFlow
 from g2g_opt.batch.settled_steps import SettledSteps
 from g2g_opt.batch.unit_series import STATED_SUN, UnitPoints, shares_at, unit_commands
@@ -102,6 +104,7 @@ class FeederOperation:
         self.index = {node: i for i, node in enumerate(self.network.nodes)}
         self.nodes = tuple(self.network.nodes[i] for i in self.place)
         self.branches = tuple(rating.element for _, rating in rated_branches(self.network.branches, self.ratings))
+        self.loadings = Loadings(self.jacobian, self.ratings)
         self.losses = NetworkLosses(self.network)
         _, self.three_phase = three_phase_buses(feeder.buses, feeder.exclude_buses, self.network.nodes)
         self.start_taps = dict(self.network.start_taps)
@@ -240,6 +243,7 @@ class _Run:
         by_units = {which: [port for u in which for port in of_unit[u]] for which in dict.fromkeys(used)}
         self.ports = [by_units[which] for which in used]
         self.alike = len(by_units) == 1
+        self.port_kinds = PortKinds.of(self.ports, of.jacobian)
         self.kw = np.zeros((max(map(len, used), default=0), *kw.shape[1:]))
         self.va_per_kw = np.zeros(self.kw.shape[:2], dtype=np.complex128)
         for chain, which in enumerate(used):
@@ -316,9 +320,9 @@ class _Run:
                 [self.ports[chain] for chain in chains],
                 [controls.setting(0)] * n,
                 tolerance_pu=STUDY_TOLERANCE,
-                loadings=True,
+                loadings=of.loadings,
                 sensed=(*controls.sensed, *range(of.network.n_nodes)),
-                ratings=of.ratings,
+                port_kinds=self.port_kinds,
             )
             kept[kind] = flow, controls
         flow, controls = kept[kind]

@@ -31,7 +31,7 @@ W = WIDTH
 # A scenario has many ports if their square is more than this share of the entries of the network's factors. Their own
 # equations save no network solve at a tolerance of 1e-9, as the remainders of the circuit's loads take as many, and
 # cost more than the network from a few sites on.
-_MANY = 0.5
+_MANY = 0.3
 _LOW_PU = 0.5  # below it a constant-power load is a plain impedance (OpenDSS's default)
 
 
@@ -46,6 +46,48 @@ class Port:
 
 
 @dataclass(frozen=True, eq=False)
+class PortKinds:
+    """The ports that there are, each once, and behind them no port: `begin` and `end` (kind,) are places in elimination
+    order, `law` (kind, column) and `reach` (kind, group of nodes) as in `tables.Ports`, `thevenin` (kind, kind, 4) the
+    voltage across one by a current drawn at another (V / A).
+    """
+
+    place: dict[Port, int]
+    begin: Ints
+    end: Ints
+    law: Floats
+    reach: Floats
+    thevenin: Floats
+    base_v: Floats
+    low_pu: Floats
+    high_pu: Floats
+
+    @staticmethod
+    def of(ports: Sequence[Sequence[Port]], jacobian: Jacobian) -> PortKinds:
+        """Those of all scenarios; no port lies across a volt and draws nothing."""
+        n = jacobian.network.n_nodes
+        place = {port: k for k, port in enumerate(dict.fromkeys(p for row in _apart(ports).values() for p in row))}
+        begin = np.append(jacobian.places(np.array([p.begin for p in place], dtype=np.int64)), n + 1)
+        end = np.append(jacobian.places(np.array([p.end for p in place], dtype=np.int64)), n)
+        return PortKinds(
+            place,
+            begin,
+            end,
+            np.array([_port_law(port) for port in place] + [[0.0, np.inf, 0.0, 0.0, 0.0, 0.0, 0.0]]),
+            np.append(jacobian.reach_pu_per_a(begin[:-1], end[:-1]), np.zeros((1, 3)), axis=0),
+            _thevenin(jacobian, begin, end),
+            np.array([p.base_v for p in place] + [1.0]),
+            np.array([p.window_pu[0] for p in place] + [0.0]),
+            np.array([p.window_pu[1] for p in place] + [np.inf]),
+        )
+
+
+def _apart(ports: Sequence[Sequence[Port]]) -> dict[int, Sequence[Port]]:
+    """The ports of scenarios that have others: told apart by identity, because ports are slow to compare."""
+    return {id(row): row for row in ports}
+
+
+@dataclass(frozen=True, eq=False)
 class PortTable:
     """The ports of all scenarios for the kernel; `base_v` (V), `low_pu`, `high_pu` have shape (port, slot)."""
 
@@ -56,26 +98,20 @@ class PortTable:
     high_pu: Floats
 
     @staticmethod
-    def of(ports: Sequence[Sequence[Port]], n_chunks: int, jacobian: Jacobian) -> PortTable:
-        """Ports of every scenario; those a scenario has fewer than others lie across a volt and draw nothing."""
+    def of(
+        ports: Sequence[Sequence[Port]], n_chunks: int, jacobian: Jacobian, kinds: PortKinds | None = None
+    ) -> PortTable:
+        """Ports of every scenario, of the `kinds` that are known; one that has fewer than others has no port there."""
         n = jacobian.network.n_nodes
         n_slots = n_chunks * W
-        # Scenarios often share one sequence: told apart by identity, because ports are slow to compare.
-        rows = {id(row): row for row in ports}
-        kinds = {port: k for k, port in enumerate(dict.fromkeys(p for row in rows.values() for p in row))}
-        kinds_of = {key: [kinds[port] for port in row] for key, row in rows.items()}
+        kinds = PortKinds.of(ports, jacobian) if kinds is None else kinds
+        kinds_of = {key: [kinds.place[port] for port in row] for key, row in _apart(ports).items()}
         width = max((len(row) for row in ports), default=0)
         which = np.full((width, n_slots), -1, dtype=np.int64)
         for slot in range(n_slots):
             # Slots beyond the scenarios repeat the last one.
             row = ports[min(slot, len(ports) - 1)]
             which[: len(row), slot] = kinds_of[id(row)]
-        # One more kind: no port.
-        begin = np.append(jacobian.places(np.array([p.begin for p in kinds], dtype=np.int64)), n + 1)
-        end = np.append(jacobian.places(np.array([p.end for p in kinds], dtype=np.int64)), n)
-        laws = np.array([_port_law(port) for port in kinds] + [[0.0, np.inf, 0.0, 0.0, 0.0, 0.0, 0.0]])
-        reach = np.append(jacobian.reach_pu_per_a(begin[:-1], end[:-1]), np.zeros((1, 3)), axis=0)
-        thevenin = _thevenin(jacobian, begin, end)
 
         def by_chunk(of_kind: NDArray[Any]) -> NDArray[Any]:
             """(port, slot, ...) of a figure per kind, as (chunk, port, ..., lane)."""
@@ -83,7 +119,8 @@ class PortTable:
             return np.ascontiguousarray(np.moveaxis(each.swapaxes(0, 1), 2, -1))
 
         at_node = np.zeros((n_chunks, n + 2), dtype=np.bool_)
-        for ends in (by_chunk(begin), by_chunk(end)):
+        begin, end = by_chunk(kinds.begin), by_chunk(kinds.end)
+        for ends in (begin, end):
             for c in range(n_chunks):
                 at_node[c, ends[c].reshape(-1)] = True
         at_node[:, n:] = False
@@ -91,19 +128,16 @@ class PortTable:
         n_own = (which >= 0).sum(axis=0).reshape(n_chunks, W)
         many = n_own**2 > _MANY * (len(e.lower_column) + len(e.upper_column) + n)
         table = tables.Ports(
-            by_chunk(begin),
-            by_chunk(end),
-            _aligned_copy(by_chunk(laws), n_chunks),
-            _aligned_copy(by_chunk(reach), n_chunks),
-            *_blocks(thevenin, which.reshape(width, n_chunks, W).transpose(1, 0, 2), many.all(axis=1)),
+            begin,
+            end,
+            _aligned_copy(by_chunk(kinds.law), n_chunks),
+            _aligned_copy(by_chunk(kinds.reach), n_chunks),
+            *_blocks(kinds.thevenin, which.reshape(width, n_chunks, W).transpose(1, 0, 2), many.all(axis=1)),
             _aligned_copy(many.astype(np.float64), n_chunks),
             many.sum(axis=1),
             at_node,
         )
-        base = np.array([p.base_v for p in kinds] + [1.0])
-        low_pu = np.array([p.window_pu[0] for p in kinds] + [0.0])
-        high_pu = np.array([p.window_pu[1] for p in kinds] + [np.inf])
-        return PortTable(table, width, base[which], low_pu[which], high_pu[which])
+        return PortTable(table, width, kinds.base_v[which], kinds.low_pu[which], kinds.high_pu[which])
 
 
 def _port_law(port: Port) -> list[float]:

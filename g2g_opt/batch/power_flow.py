@@ -30,7 +30,7 @@ from g2g_opt.batch.loadings import Loadings, no_ratings
 from g2g_opt.batch.moving_elements import NO_ENTRIES, Setting
 from g2g_opt.batch.moving_factors import write_lanes
 from g2g_opt.batch.network import Network
-from g2g_opt.batch.ports import Port, PortTable
+from g2g_opt.batch.ports import Port, PortKinds, PortTable
 from g2g_opt.batch.power_flow_kernel import solve_chunks
 from g2g_opt.batch.rescue import LaneTables, Rescue
 from g2g_opt.compiled.lanes import WIDTH as W
@@ -70,12 +70,16 @@ class BatchPowerFlow:
         tolerance_pu: float = 1e-6,
         max_iterations: int = 100,
         phasors: bool = False,
-        loadings: bool = False,
+        loadings: bool | Loadings = False,
         sensed: Sequence[int] = (),
         unbalanced: Sequence[Sequence[int]] = (),
         ratings: Sequence[JudgedRating] | None = None,
+        port_kinds: PortKinds | None = None,
     ) -> None:
-        """`sensed` are nodes (-1: ground) whose voltages go into `sensed_v` (sensed node, 2, slot), V."""
+        """`sensed` are nodes (-1: ground) whose voltages go into `sensed_v` (sensed node, 2, slot), V.
+
+        `loadings` and `port_kinds`, of these ports and of others, save time where a flow before has worked them out.
+        """
         self.tolerance_pu, self.max_iterations = tolerance_pu, max_iterations
         self.n = len(ports)
         self.n_chunks = max(1, -(-self.n // W))
@@ -85,8 +89,9 @@ class BatchPowerFlow:
         # Slots beyond the scenarios repeat the last one, without power.
         self._settings = LaneSettings(settings, self.n_slots)
         self._loads = self.jacobian.loads
-        self.ports = PortTable.of(ports, self.n_chunks, self.jacobian)
-        self._loadings = Loadings(self.jacobian, ratings) if loadings else None
+        self.ports = PortTable.of(ports, self.n_chunks, self.jacobian, port_kinds)
+        known = loadings if isinstance(loadings, Loadings) else None
+        self._loadings = known or (Loadings(self.jacobian, ratings) if loadings else None)
         self.branch_names = self._loadings.names if self._loadings is not None else ()
         self.emergency_share = self._loadings.emergency_share if self._loadings is not None else np.zeros(0)
         self._bus_nodes = 2 * W * self.jacobian.places(np.array(unbalanced, dtype=np.int64).reshape(-1))

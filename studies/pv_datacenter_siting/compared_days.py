@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from g2g_opt.batch.known_days import OperatedSeries
 from g2g_opt.batch.operated_series import SetPoints
 from g2g_opt.batch.own_controls import Standing
-from solvers.siting.problem import SitingPlan, excess
+from solvers.siting.problem import SitingPlan
 from studies.pv_datacenter_siting.case import SitingCase
 from studies.pv_datacenter_siting.days import by_day, is_chosen_by
 from studies.pv_datacenter_siting.network import SitingNetwork, operation_of
@@ -149,10 +149,12 @@ def worth_of(
     judged = network.judges_loading
 
     def reduce(voltage: Floats, loading: Floats) -> Floats:
-        rows = np.concatenate([voltage, loading]) if judged else voltage
         n = len(voltage)
-        margin = np.minimum(voltage - low[:n], high[:n] - voltage).min(axis=0)
-        over = excess(rows, low[: len(rows)], high[: len(rows)])
+        inside = np.minimum(voltage - low[:n], high[:n] - voltage)
+        margin = inside.min(axis=0)
+        if judged:
+            inside = np.concatenate([inside, np.minimum(loading - low[n:], high[n:] - loading)])
+        over = np.maximum(-inside, 0.0)
         return np.stack([over.max(axis=0), margin, over.sum(axis=0)])
 
     series = network.operate(
@@ -164,22 +166,28 @@ def worth_of(
         demand=[np.full_like(network.demand, level) for _ in operated for level in levels],
     )
     n = len(levels)
+    step_pu = operation_of(case.network.feeder, case.question.limits.rating_basis).step_pu
+    steps = series.tap_steps(step_pu, within_days_of=None if days.is_year else 24).sum(axis=2)
     return [
-        _worth_of_chains(case, plan, series, list(range(k * n, (k + 1) * n)), days)
+        _worth_of_chains(case, plan, series, steps[k * n], list(range(k * n, (k + 1) * n)), days)
         for k, (plan, _) in enumerate(operated)
     ]
 
 
 def _worth_of_chains(
-    case: SitingCase, plan: SitingPlan, series: OperatedSeries, chains: list[int], days: ComparedDays
+    case: SitingCase,
+    plan: SitingPlan,
+    series: OperatedSeries,
+    steps: NDArray[np.int64],
+    chains: list[int],
+    days: ComparedDays,
 ) -> OperationWorth:
+    """Of the `chains` of a plan, the first of which makes so many tap `steps` (step,)."""
     question = case.question
-    step_pu = operation_of(case.network.feeder, question.limits.rating_basis).step_pu
     failed = ~series.solved | series.restless
     over = np.where(failed, 1.0, series.rows[0])
     margin = float(np.where(failed, -1.0, series.rows[1])[chains].min())
     first = chains[0]
-    steps = series.tap_steps(step_pu, within_days_of=None if days.is_year else 24)[first].sum(axis=1)
     losses = days.price_per_kwh * np.nan_to_num(series.losses_kw[first])
     built = float((question.pv_cost_per_kw - case.pv_value_per_kw) * plan.pv_kw.sum())
     built -= float(case.sites.value_per_kw * plan.site_kw.sum())
