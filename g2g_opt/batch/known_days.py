@@ -71,14 +71,18 @@ def guessed_end(begin: Standing, known: Mapping[Standing, KnownDay]) -> Standing
 
 
 def gather_days(
-    blocks: Sequence[OperatedSeries], where: Sequence[KnownDay], begins: list[list[Standing]]
+    blocks: Sequence[OperatedSeries],
+    where: Sequence[KnownDay],
+    begins: list[list[Standing]],
+    rows: Floats | None = None,
 ) -> OperatedSeries:
     """Chains made of days that were run in blocks, a lane each: those of the first chain in their order, and so on.
 
-    `begins` (chain, day) are where controls stood before each.
+    `begins` (chain, day) are where controls stood before each; `rows` (row, day, step) those of all, where they are not
+    the blocks'.
     """
     of_block, of_lane = np.array([(day.block, day.lane) for day in where]).T
-    n_steps = blocks[0].rows.shape[2]
+    n_steps = blocks[0].losses_kw.shape[1]
     shape = len(begins), len(begins[0]) * n_steps
 
     def gathered(name: str) -> NDArray[Any]:
@@ -90,9 +94,10 @@ def gather_days(
         return found
 
     # Where they belong at once: rows of a year are by far the most that there is.
-    rows = np.empty((blocks[0].rows.shape[0], len(where), n_steps))
-    for k, one in enumerate(blocks):
-        rows[:, of_block == k] = one.rows[:, of_lane[of_block == k]]
+    if rows is None:
+        rows = np.empty((blocks[0].rows.shape[0], len(where), n_steps))
+        for k, one in enumerate(blocks):
+            rows[:, of_block == k] = one.rows[:, of_lane[of_block == k]]
     return OperatedSeries(
         gathered("taps_pu").reshape(*shape, -1),
         rows.reshape(-1, *shape),

@@ -228,6 +228,7 @@ class _Run:
         # Of a day (chain, day), by where it begins.
         self.known: dict[tuple[int, int], dict[Standing, KnownDay]] = {}
         self.blocks: list[OperatedSeries] = []
+        self.rows: Floats | None = None
         self._lanes = _Lanes()
 
     def _attach(self, units: Sequence[Unit], kw: Floats) -> None:
@@ -261,8 +262,17 @@ class _Run:
                 for part, (days, ends) in zip(parts, each(self._run_days, parts), strict=True):
                     for lane, (chain, day, begin) in enumerate(part):
                         self.known.setdefault((chain, day), {})[begin] = KnownDay(ends[lane], len(self.blocks), lane)
-                    self.blocks.append(days)
+                    self.blocks.append(days if self.begins is None else self._with_rows_in_place(part, days))
         return self._gathered()
+
+    def _with_rows_in_place(self, part: Sequence[tuple[int, int, Standing]], days: OperatedSeries) -> OperatedSeries:
+        """Days whose rows are put where they will be told: each is run once, and of a year they are too many for two
+        copies.
+        """
+        if self.rows is None:
+            self.rows = np.empty((len(days.rows), self.n_chains * self.n_days, self.n_steps))
+        self.rows[:, [chain * self.n_days + day for chain, day, _ in part]] = days.rows[:, : len(part)]
+        return replace(days, rows=days.rows[:0].copy())
 
     def _begin(self, chain: int, day: int, at: Standing) -> Standing:
         return at if self.begins is None else self.begins[chain][day]
@@ -376,4 +386,4 @@ class _Run:
                 known = self.known[chain, day][at]
                 at = known.end
                 where.append(known)
-        return gather_days(self.blocks, where, begins)
+        return gather_days(self.blocks, where, begins, self.rows)

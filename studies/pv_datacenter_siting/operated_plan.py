@@ -5,7 +5,8 @@
 2. Set-points to begin with are found for that plan by simulation, and its year is simulated with them.
 3. The program again, on days whose controls begin where the year left them: linearised around what the controls do, so
    that no tap is decided. Its plan goes through the year; the day and level of utilisation that break most join the
-   days, until none breaks or as many have joined as may.
+   days, until none breaks or as many have joined as may. What the year breaks on a day that is among them narrows the
+   limits there.
 4. Its sizes at other buses, and less PV, are simulated: the program knows no losses and no tap steps of the controls.
    For the one that is taken the best set-points are looked for.
 """
@@ -20,16 +21,19 @@ import numpy as np
 from g2g_opt.batch.operated_series import SetPoint
 from solvers.siting.problem import Placement, SitingPlan
 from studies.pv_datacenter_siting.case import SitingCase, make_case
-from studies.pv_datacenter_siting.days import Day, with_day
+from studies.pv_datacenter_siting.days import STEPS_AN_HOUR, Day, with_day
 from studies.pv_datacenter_siting.network import OwnOperation
 from studies.pv_datacenter_siting.operated_year import OperatedYear, operate_year
 from studies.pv_datacenter_siting.operation import find_set_points, first_set_points
 from studies.pv_datacenter_siting.other_plans import Comparison, compare_plans
-from studies.pv_datacenter_siting.proposal import Narrowing, Proposal, ProposalReport, propose, with_plan
+from studies.pv_datacenter_siting.proposal import TIGHTEN_PU, Narrowing, Proposal, ProposalReport, propose, with_plan
 from studies.pv_datacenter_siting.storage_rule import StorageRule
 from studies.pv_datacenter_siting.year_network import over_hours
 
 Known = Sequence[tuple[int, int, int]]
+
+# How often the program is solved again on the same days, with limits narrowed where the year breaks them.
+_NARROWED_TURNS = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,11 +104,16 @@ def on_its_days(
     n_days_first, plan = len(days), start
     n_more = question.days_added_max * (1 if len(question.levels) == 1 else 2)
     best: OperatedProposal | None = None
+    narrowed, n_turns_left = list(narrowed), _NARROWED_TURNS
     while True:
         before = days
         days = _with_worst_day(case, days, year, n_days_first + n_more)
         if best is not None and days is before:
-            break
+            # Nobody else would know by how little its year breaks what its days keep.
+            by_year = _narrowed_by(year, days) if question.violations == "forbidden" else []
+            if not n_turns_left or not by_year:
+                break
+            narrowed, n_turns_left = [*narrowed, *by_year], n_turns_left - 1
         operated = OwnOperation(set_points, year.begins(days))
         own = make_case(question, case.network.feeder, days, operated, rule)
         proposal = propose(own, report, start=bare_plan(plan, own), known=known, excluded=excluded, narrowed=narrowed)
@@ -151,6 +160,25 @@ def _with_worst_day(case: SitingCase, days: list[Day], year: OperatedYear, n_max
     if (day, utilisation) in {(one.index, one.utilisation) for one in days}:
         return days
     return with_day(days, case.question.hourly(), day, utilisation)
+
+
+def _narrowed_by(year: OperatedYear, days: Sequence[Day]) -> list[Narrowing]:
+    """Limits of days that the program knows, narrowed by as much as the hours of the year are outside.
+
+    Between two hours loads and sun of a day go from one to the other, so that the year may see a little more.
+    """
+    known = {(day.index, day.utilisation) for day in days}
+    return [
+        Narrowing(
+            year.network.names()[year.row[level, day, hour]],
+            int(day),
+            int(hour) * STEPS_AN_HOUR,
+            STEPS_AN_HOUR,
+            float(year.over[level, day, hour]) + TIGHTEN_PU,
+        )
+        for level, day, hour in zip(*np.nonzero(year.over > 0.0), strict=True)
+        if (int(day), year.levels[level]) in known
+    ]
 
 
 def bare_plan(plan: SitingPlan, case: SitingCase) -> SitingPlan:
