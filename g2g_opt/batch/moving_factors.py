@@ -2,81 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.batch.elimination import Elimination
-from g2g_opt.batch.factorization import Factors, Leading, MovingSystem, eliminate, eliminate_moving
+from g2g_opt.batch.factorization import Factors, Leading, MovingSystem, eliminate_moving
 from g2g_opt.batch.kernel_tables import FactorTables, W
 from g2g_opt.batch.moving_elements import Entries, MovingElements, Setting, entry_values
-from g2g_opt.compiled.kernel import inner, kernel
-from g2g_opt.compiled.records import Complexes2, Floats2, Ints1, pack, reader
+from g2g_opt.batch.moving_lanes_kernel import LaneWork, MovingLanes
+from g2g_opt.compiled.lanes import aligned
+from g2g_opt.compiled.records import pack
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-
-
-class MovingLanes(NamedTuple):
-    """Where the moving entries of lanes go (chunk, entry x 4 x lane), and admittances (chunk, entry x 2 x lane) of the
-    `rated` branches among them; of what elements and coefficients (entry, monomial) both are made.
-    """
-
-    system: MovingSystem
-    element: Ints1
-    coefficient: Complexes2
-    lower: Floats2
-    upper: Floats2
-    diagonal: Floats2
-    rated_element: Ints1
-    rated_coefficient: Complexes2
-    rated: Floats2
-
-
-_read = reader(MovingLanes)
-
-
-@inner
-def _admittance(element: Any, coefficient: Any, entry: int, monomials: Any, k: int) -> complex:
-    """An entry (S) at the monomials of scenario k."""
-    re, im = 0.0, 0.0
-    for m in range(coefficient.shape[1]):
-        y, weight = coefficient[entry, m], monomials[k, element[entry], m]
-        re, im = re + y.real * weight, im + y.imag * weight
-    return complex(re, im)
-
-
-@inner
-def _put(table: Any, c: int, lane: int, values: Any) -> None:
-    """Values (entry, 4) into a lane of a chunk."""
-    for entry in range(len(values)):
-        for q in range(4):
-            table[c, (4 * entry + q) * W + lane] = values[entry, q]
-
-
-@inner
-def write_lane(t: MovingLanes, slot: int, monomials: Any, k: int) -> None:
-    """Put what differs from lane to lane into the tables, of a slot at monomials k (.., element, monomial)."""
-    system, c, lane = t.system, slot // W, slot % W
-    for entry in range(len(t.element)):
-        y = _admittance(t.element, t.coefficient, entry, monomials, k)
-        system.y[entry, 0], system.y[entry, 1] = y.real, y.imag
-    eliminate(system)
-    _put(t.lower, c, lane, system.lower)
-    _put(t.upper, c, lane, system.upper)
-    _put(t.diagonal, c, lane, system.diagonal)
-    for entry in range(len(t.rated_element)):
-        y = _admittance(t.rated_element, t.rated_coefficient, entry, monomials, k)
-        t.rated[c, 2 * entry * W + lane], t.rated[c, (2 * entry + 1) * W + lane] = y.real, y.imag
-
-
-@kernel
-def write_lanes(address: int, slots: Ints, monomials: Floats) -> None:
-    """`write_lane` of `slots` at their monomials (slot, element, monomial)."""
-    t = _read(address)
-    for k in range(len(slots)):
-        write_lane(t, slots[k], monomials, k)
 
 
 class MovingFactors:
@@ -125,15 +63,12 @@ class MovingFactors:
         return Factors(system.lower.copy(), system.upper.copy(), system.diagonal.copy())
 
     def lanes(self, factors: FactorTables, rated: Entries, of_rated: Floats) -> MovingLanes:
-        """Where `write_lanes` puts the moving entries of factors, and of `rated` branches."""
+        """Where `moving_lanes_kernel` puts the moving entries of factors, and of `rated` branches."""
         own, mixed = self._entries, (factors.mixed_lower, factors.mixed_upper, factors.mixed_diagonal)
         # What is written on the way is each flow's own: flows of one network may be solved at the same time.
         s = self._system
-        system = s._replace(
-            y=np.zeros_like(s.y),
-            lower=np.empty_like(s.lower),
-            upper=np.empty_like(s.upper),
-            diagonal=np.empty_like(s.diagonal),
-            work=np.zeros_like(s.work),
-        )
-        return MovingLanes(system, own.element, own.coefficient, *mixed, *rated, of_rated)
+        as_compiled = self._elements.monomials(Setting()).ravel()
+        sizes = as_compiled.size, s.y.size, s.lower.size, s.upper.size, s.diagonal.size, s.work.size
+        work = LaneWork(aligned(W), *(aligned(size * W) for size in sizes))
+        work.monomials[:] = np.repeat(as_compiled, W)
+        return MovingLanes(s, own.element, own.coefficient, *mixed, *rated, of_rated, work)

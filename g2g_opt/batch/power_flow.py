@@ -28,7 +28,7 @@ from g2g_opt.batch.kept_lanes_kernel import n_kept
 from g2g_opt.batch.lane_settings import LaneSettings
 from g2g_opt.batch.loadings import Loadings, no_ratings
 from g2g_opt.batch.moving_elements import NO_ENTRIES, Setting
-from g2g_opt.batch.moving_factors import write_lanes
+from g2g_opt.batch.moving_lanes_kernel import write_lanes
 from g2g_opt.batch.network import Network
 from g2g_opt.batch.ports import Port, PortKinds, PortTable
 from g2g_opt.batch.power_flow_kernel import solve_chunks

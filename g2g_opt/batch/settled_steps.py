@@ -79,7 +79,6 @@ class SettledSteps:
         flow, out, moving = self._flow, self._flow.solutions, self._flow.jacobian.moving
         own = self._controls.settling(flow)
         start, on = moving.start
-        monomials = np.zeros((1, len(moving.elements), moving.n_monomials))
         places = np.array(moving.places(own.regulator_names), dtype=np.int64)
         bank_places = np.array(moving.bank_places(own.bank_names), dtype=np.int64)
         single, double = moving.products
@@ -88,7 +87,10 @@ class SettledSteps:
             StepsInTurn(
                 Kernels(entry_of(solve_chunks), *flow.addresses(), entry_of(act_in_round), own.look, own.rounds),
                 flow.lanes,
-                Moves(1.0 / start, on.copy(), places, bank_places, single, double, monomials),
+                Moves(
+                    *(1.0 / start, on.copy(), places, bank_places, single, double),
+                    *(len(moving.elements), moving.n_monomials),
+                ),
                 self._losses.terms,
                 self._shares,
                 self._powers,

@@ -12,7 +12,8 @@ import numpy as np
 
 from g2g_opt.batch import capacitor_kernel as cap
 from g2g_opt.batch import regulator_kernel as reg
-from g2g_opt.batch.moving_factors import MovingLanes, write_lane
+from g2g_opt.batch.kernel_tables import W
+from g2g_opt.batch.moving_lanes_kernel import MovingLanes, nothing_moved, write_chunk
 from g2g_opt.batch.network_losses import LossTerms, losses_w
 from g2g_opt.batch.own_controls_kernel import AT_ONCE
 from g2g_opt.compiled.kernel import inner, kernel
@@ -46,7 +47,8 @@ class Moves(NamedTuple):
     bank_places: Ints1  # (control,) among banks
     single: Ints2
     double: Ints2
-    monomials: Floats3  # (1, element, monomial)
+    n_elements: int
+    n_monomials: int
 
 
 class Told(NamedTuple):
@@ -94,20 +96,22 @@ _read = reader(StepsInTurn)
 
 @inner
 def _move(t: StepsInTurn, s: int) -> None:
-    """Factors of a lane whose taps or banks have moved."""
-    m, found = t.moves, t.moves.monomials
+    """Monomials of a lane whose taps or banks have moved."""
+    m, lane, found = t.moves, s % W, t.lanes.work.monomials
     for k in range(len(m.places)):
         m.inverse[m.places[k]] = 1.0 / (np.rint(t.regulators[k, reg.TAP, s] * _PARTS) / _PARTS)
     for k in range(len(m.bank_places)):
         on = t.banks[k, cap.CLOSED, s] > 0.0 and t.banks[k, cap.IN_SERVICE, s] > 0.0
         m.on[m.bank_places[k]] = 1.0 if on else 0.0
-    for e in range(found.shape[1]):
-        found[0, e, 0] = m.on[e] if e < len(m.on) else 1.0
+    n = m.n_monomials
+    for e in range(m.n_elements):
+        found[e * n * W + lane] = m.on[e] if e < len(m.on) else 1.0
     for k in range(m.single.shape[1]):
-        found[0, m.single[0, k], m.single[1, k]] = m.inverse[m.single[2, k]]
+        found[(m.single[0, k] * n + m.single[1, k]) * W + lane] = m.inverse[m.single[2, k]]
     for k in range(m.double.shape[1]):
-        found[0, m.double[0, k], m.double[1, k]] = m.inverse[m.double[2, k]] * m.inverse[m.double[3, k]]
-    write_lane(t.lanes, s, found, 0)
+        both = m.inverse[m.double[2, k]] * m.inverse[m.double[3, k]]
+        found[(m.double[0, k] * n + m.double[1, k]) * W + lane] = both
+    t.lanes.work.moved[lane] = 1.0
 
 
 @inner
@@ -120,13 +124,19 @@ def _settle(t: StepsInTurn, step: int) -> bool:
         if call(k.act, k.look, AT_ONCE) != DONE:
             return False
         any_acted, any_moved = False, False
-        for s in range(n):
-            t.awake[s] = t.acted[s]
-            t.asked[s] = t.moved[s]
-            any_acted = any_acted or t.acted[s]
-            if t.moved[s]:
+        for first in range(0, n, W):
+            nothing_moved(t.lanes)
+            any_here = False
+            for s in range(first, first + W):
+                t.awake[s] = t.acted[s]
+                t.asked[s] = t.moved[s]
+                any_acted = any_acted or t.acted[s]
+                if t.moved[s]:
+                    any_here = True
+                    _move(t, s)
+            if any_here:
                 any_moved = True
-                _move(t, s)
+                write_chunk(t.lanes, first // W)
         if not any_acted:
             break
         if any_moved:
