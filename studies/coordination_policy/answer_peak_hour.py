@@ -264,7 +264,8 @@ def _range_words(row: MeanSavingRow) -> str:
         return f"{row.saving:z.1f} %"
     ties = "equal optima of its training" if row.n_optima > row.n_draws else ""
     over = " and ".join(words for words in (ties, "draws" if row.n_draws > 1 else "") if words)
-    return f"{row.saving_low:z.1f} to {row.saving_high:z.1f} % (over {row.n_optima} {over})"
+    low, high = f"{row.saving_low:z.1f}", f"{row.saving_high:z.1f}"
+    return f"{low if low == high else f'{low} to {high}'} % (over {row.n_optima} {over})"
 
 
 def _regression_words(summary: Sequence[MeanSavingRow], row: MeanSavingRow) -> str:

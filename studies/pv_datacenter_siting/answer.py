@@ -109,7 +109,8 @@ def _answer(
         operation = [one for one in gather_as(results, "operation", OperationRow) if one.plan == row.plan]
         held = [one for one in gather_as(results, "set_points", SetPointRow) if one.plan == row.plan]
         words = f"Build {built}{money_words(question, row, operation, held)}"
-        words += held_out_words([one for one in gather_as(results, "held_out", HeldOutRow) if one.plan == row.plan])
+        weeks = [one for one in gather_as(results, "held_out", HeldOutRow) if one.plan == row.plan]
+        words += held_out_words(weeks, has_regulators=bool(held))
         words += storage_words(
             question, [one for one in gather_as(results, "storage", StorageRow) if one.plan == row.plan]
         )

@@ -45,9 +45,10 @@ def money_words(
         parts.append(f"storage {f'earns {earned:,.0f}' if earned >= 0.0 else f'costs {-earned:,.0f}'} $ so")
     if row.cost_site_value:
         parts.append(f"sites are worth {-row.cost_site_value:,.0f} $")
+    steps = f"{plan.tap_steps:,} tap steps in place of {base.tap_steps:,} {_cost(row.cost_switching)}, and "
     parts.append(
-        f"{plan.tap_steps:,} tap steps in place of {base.tap_steps:,} {_cost(row.cost_switching)}, and losses of "
-        f"{plan.losses_mwh:,.0f} in place of {base.losses_mwh:,.0f} MWh {_cost(row.cost_losses)}"
+        f"{steps if plan.tap_steps or base.tap_steps else ''}losses of {plan.losses_mwh:,.0f} in place of "
+        f"{base.losses_mwh:,.0f} MWh {_cost(row.cost_losses)}"
     )
     if question.violations == "priced" and (plan.over_pu_h or base.over_pu_h):
         parts[-1] += (
@@ -111,15 +112,17 @@ def _hours_unbalanced(row: OperationRow) -> int:
     return row.n_hours_unbalanced or 0
 
 
-def held_out_words(weeks: Sequence[HeldOutRow]) -> str:
+def held_out_words(weeks: Sequence[HeldOutRow], has_regulators: bool) -> str:
     """What the operation saves in the weeks that chose it, and in those that did not."""
     of_weeks = {one.weeks: one for one in weeks}
     if len(of_weeks) < 2:
         return ""
     chosen, held = of_weeks[CHOSEN_BY], of_weeks[HELD_OUT]
+    placement = "placement among those that the program cannot tell apart"
+    what = f"Set-points, and the {placement}, were" if has_regulators else f"The {placement} was"
     words = (
-        " Set-points, and the placement among those that the program cannot tell apart, were chosen by the money of "
-        f"every other week: as of a year of such weeks, tap steps and losses {_cost(-chosen.saved)} there and "
+        f" {what} chosen by the money of every other week: as of a year of such weeks, "
+        f"{'tap steps and losses' if has_regulators else 'losses'} {_cost(-chosen.saved)} there and "
         f"{_cost(-held.saved)} in the weeks between, which chose nothing."
     )
     if held.n_days_unseen:
@@ -175,10 +178,10 @@ def foresight_words(row: PlanRow) -> str:
         f"costs less than {row.foresight_bound:,.0f}"
     )  # fmt: skip
     stored = ", storage by the same rule," if row.storage_kw else ""
+    steps = f", {row.cost_tap_steps:,.0f} $ of it tap steps" if row.cost_tap_steps else ""
     return (
         f" With foresight of every slot's taps{stored} no plan {bound} $ a year on the representative days, all tap "
-        f"steps within days counted and losses not: this operation is {behind}, {row.cost_tap_steps:,.0f} $ of it tap "
-        "steps."
+        f"steps within days counted and losses not: this operation is {behind}{steps}."
     )
 
 
