@@ -268,12 +268,7 @@ _read_moving = reader(MovingSystem)
 @kernel
 def eliminate_moving(packed: Ints) -> None:
     """Factors of the moving rows of a `MovingSystem`."""
-    eliminate(_read_moving(packed))
-
-
-@inner
-def eliminate(s: MovingSystem) -> None:
-    """`eliminate_moving` within a kernel."""
+    s = _read_moving(packed)
     first, work, diagonal, upper = s.first, s.work, s.diagonal, s.upper
     upper_start, upper_column = s.upper_start, s.upper_column
     first_upper = upper_start[first]

@@ -1,7 +1,7 @@
 """Factors of the rows that taps and banks move, compiled: sixteen lanes at a time, where they lie.
 
-The very operations of `factorization.eliminate`, in its order, with a vector of lanes for every number: a lane has the
-same factors to the last bit, whichever of its neighbours move with it.
+The very operations of `factorization.eliminate_moving`, in its order, with a vector of lanes for every number: a lane
+has the same factors to the last bit, whichever of its neighbours move with it.
 """
 
 from __future__ import annotations
