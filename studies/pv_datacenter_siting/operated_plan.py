@@ -109,7 +109,7 @@ def on_its_days(
         before = days
         days = _with_worst_day(case, days, year, n_days_first + n_more)
         if best is not None and days is before:
-            # Nobody else would know by how little its year breaks what its days keep.
+            # By how little its year breaks what its days keep is known here alone.
             by_year = _narrowed_by(year, days) if question.violations == "forbidden" else []
             if not n_turns_left or not by_year:
                 break
@@ -124,7 +124,7 @@ def on_its_days(
         best = OperatedProposal(_begun_where(proposal, year), set_points, year, bound)
         if not year.n_hours_broken or not proposal.holds:
             break
-        report(f"{year.n_hours_broken} hours of the year break a limit")
+        report(f"hours of the year that break a limit: {year.n_hours_broken:,}")
     return best
 
 
@@ -165,7 +165,7 @@ def _with_worst_day(case: SitingCase, days: list[Day], year: OperatedYear, n_max
 def _narrowed_by(year: OperatedYear, days: Sequence[Day]) -> list[Narrowing]:
     """Limits of days that the program knows, narrowed by as much as the hours of the year are outside.
 
-    Between two hours loads and sun of a day go from one to the other, so that the year may see a little more.
+    A day's quarter hours lie between the hours that the year has, which may see a little more.
     """
     known = {(day.index, day.utilisation) for day in days}
     return [
