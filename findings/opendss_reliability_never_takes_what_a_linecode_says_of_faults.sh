@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # OpenDSSDirect.py 0.9.4 (DSS C-API 0.14.5) and py-dss-interface 2.3.0 (EPRI's engine 10.1.0.1), alike. RelCalc counts faults of
-# lines, and of the linecode's FaultRate, PctPerm and Repair, which are read without complaint, it takes none: a mile of a code of
-# 0.5 faults a year, 60 % of them permanent, 8 hours each, is 0.02 interruptions and 0.06 hours a year for its customers, not 0.3
-# and 2.4. These are a line's defaults (0.1, 20 % and 3 hours), though ratings and impedances of the code are taken. Stated on the line it is
-# 0.3 and 2.4. And the rate is one per unit of length, whatever the unit: the mile written as 5,280 ft with the same code has
-# 105.6 interruptions and 316.8 hours a year, as 1.609 km 0.032, while impedance and losses follow the unit and are the same in
-# all three. Nothing is reported. Exits 0 while this is so.
+# lines, and of the linecode's FaultRate, PctPerm and Repair, which are read without complaint, it takes none: a mile of a code
+# of 0.5 faults a year, 60 % of them permanent, 8 hours each, is 0.02 interruptions and 0.06 hours a year for its customers, not
+# 0.3 and 2.4. These are a line's defaults (0.1, 20 % and 3 hours), though ratings and impedances of the code are taken. Stated
+# on the line it is 0.3 and 2.4. And the rate is one per unit of length, whatever the unit: the mile written as 5,280 ft with
+# the same code has 105.6 interruptions and 316.8 hours a year, as 1.609 km 0.032, while impedance and losses follow the unit
+# and are the same in all three. Nothing is reported. Exits 0 while this is so.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

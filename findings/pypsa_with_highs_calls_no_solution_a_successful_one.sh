@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# PyPSA 1.4.0 with HiGHS (highspy 1.16.0). HiGHS solves no mixed-integer problem of quadratic cost and ends with an error; linopy 0.10.1, which
-# stands between, goes on with what it finds there, zeros. So two generators of which one has a quadratic cost and the other is
-# committable end with ("ok", "unknown"), the log says that the optimization was successful, is_solved is true, and the
-# network has an objective of 0 $, dispatch of 0 of the 310 MWh that its load takes, prices of 0 and an energy balance of -310 MWh. The
-# optimum is 9,960 $. Without the quadratic term it is 7,900 $, without commitment 9,250 $, both found, both optimal. Who looks
-# at the status alone, the first word, takes a day without power for one that costs nothing. Where integers are solved, prices are 0
-# in every hour, too: they have none, and 0 is put there. Exits 0 while this is so.
+# PyPSA 1.4.0 with HiGHS (highspy 1.16.0). HiGHS solves no mixed-integer problem of quadratic cost and ends with an error;
+# linopy 0.10.1, which stands between, goes on with what it finds there, zeros. So two generators of which one has a quadratic
+# cost and the other is committable end with ("ok", "unknown"), the log says that the optimization was successful, is_solved is
+# true, and the network has an objective of 0 $, dispatch of 0 of the 310 MWh that its load takes, prices of 0 and an energy
+# balance of -310 MWh. The optimum is 9,960 $. Without the quadratic term it is 7,900 $, without commitment 9,250 $, both found,
+# both optimal. Who looks at the status alone, the first word, takes a day without power for one that costs nothing. Where
+# integers are solved, prices are 0 in every hour, too: they have none, and 0 is put there. Exits 0 while this is so.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
