@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from g2g_opt.circuit.branches import read_branches
+from g2g_opt.circuit.copies import copied_notes
 from g2g_opt.circuit.direct import open_direct
 from g2g_opt.circuit.elements import load_branches
 from g2g_opt.circuit.node_roles import classify_buses
@@ -64,10 +65,11 @@ class Feeder:
     leaves its regulators; `isolated_buses` no source serves on any phase; `exclude_buses` are left out of voltage
     metrics; `service_buses` are the sites' own buses behind a transformer of theirs, by bus; `own_loads` are the
     circuit's customers; `regulator_notes` name controls that move no changer of their own, `source_notes` sources of
-    a negative impedance, `unstated_notes` elements that act by a default; `candidate_buses` are the places a site may
-    go; `zones` are named groups of buses; `ofo` holds the feeder's tuning of the OFO controller (equations, section 4);
-    `state` says in which state a circuit is studied (`studied_state`; the constants of a bundled feeder), `restless`
-    why its controls did not come to rest in it, `left_out` which lines of its files were passed over.
+    a negative impedance, `unstated_notes` elements that act by a default, and copies that lack what they copy;
+    `candidate_buses` are the places a site may go; `zones` are named groups of buses; `ofo` holds the feeder's tuning
+    of the OFO controller (equations, section 4); `state` says in which state a circuit is studied (`studied_state`; the
+    constants of a bundled feeder), `restless` why its controls did not come to rest in it, `left_out` which lines of
+    its files were passed over.
     """
 
     name: str
@@ -288,7 +290,7 @@ def _parts(commands: tuple[str, ...]) -> dict[str, Any]:
         "own_loads": _own_loads(circuit, loads),
         "regulator_notes": found.notes,
         "source_notes": source_notes(circuit),
-        "unstated_notes": unstated_notes(circuit),
+        "unstated_notes": (*unstated_notes(circuit), *copied_notes(commands)),
     }
 
 

@@ -134,3 +134,45 @@ def test_switches_that_stand_as_their_normal_state_says_are_named(tmp_path: Path
 
 def test_bundled_feeders_state_what_they_mean() -> None:
     assert {name: Feeder.load(name).unstated_notes for name in Feeder.known()} == dict.fromkeys(Feeder.known(), ())
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        (["New Line.two like=one bus1=mid bus2=far"], "line.two (r1, x1, units)"),
+        (["New Line.two like=one bus1=mid bus2=far r1=0.1 x1=0.2"], "line.two (units)"),
+        (["CalcVoltageBases", "New Line.two like=one bus1=mid bus2=far units=km"], ""),
+        (["New Line.two like=one bus1=mid bus2=far units=km", "Edit Line.two r1=0.1 x1=0.2"], ""),
+        (
+            [
+                "New LineCode.k r1=0.1 x1=0.2 units=km",
+                "New LineCode.m like=k",
+                "New Line.a bus1=mid bus2=far linecode=m",
+            ],
+            "linecode.m (units)",
+        ),
+        (
+            [
+                "New PVSystem.p bus1=mid kv=12.47 kva=100 pmpp=100 irradiance=1 %pmpp=60",
+                "New PVSystem.q like=p bus1=head",
+                "New PVSystem.r like=p bus1=head %Pmpp=60",
+            ],
+            "pvsystem.q (%pmpp)",
+        ),
+    ],
+)
+def test_a_copy_that_lacks_what_it_copies_is_named(tmp_path: Path, lines: list[str], told: str) -> None:
+    found = notes(tmp_path, *lines)
+    assert [note.rpartition("again: ")[2] for note in found] == ([told] if told else [])
+
+
+def test_a_copied_line_acts_with_another_impedance_than_it_tells(tmp_path: Path) -> None:
+    """OpenDSS itself, without our reading: why the note is worth its words."""
+    text = MASTER.format(lines="New Line.two like=one bus1=mid bus2=far\nNew Load.f bus1=far kv=12.47 kw=100")
+    for line in [*text.splitlines(), "Solve"]:
+        opendssdirect.Text.Command(line)
+    opendssdirect.Circuit.SetActiveElement("Line.two")
+    assert opendssdirect.Lines.R1() == pytest.approx(0.1)
+    opendssdirect.Lines.Name("two")
+    (watts, _), amps = opendssdirect.CktElement.Losses(), opendssdirect.CktElement.CurrentsMagAng()[0]
+    assert watts / 3.0 / amps**2 == pytest.approx(0.058, abs=1e-3)
