@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from g2g_opt.circuit.script_file.allow_list import find_word, words
 from g2g_opt.circuit.script_file.tokens import Parameter, ScriptError, parameters
 from g2g_opt.errors import listed
 
@@ -19,35 +19,42 @@ _LEFT_OUT = {
 # Words of a line whose impedance is its own, and of one whose impedance its code or its wires make anew.
 _IMPEDANCE = ("r1", "x1", "r0", "x0", "rmatrix", "xmatrix")
 _MADE_ANEW = ("linecode", "geometry", "spacing", "wires", "switch")
-# Commands that make the matrices of all lines, which is what a copy takes.
-_SETTLING = ("solve", "calcvoltagebases", "makebuslist")
+# What makes the matrices of all lines, which is what a copy takes. A file's own Solve does, and is left out.
+_MAKES_MATRICES = "calcvoltagebases"
+_CHOOSES = ("select", "set")
 _SHOWN = 8
+
+
+@dataclass(frozen=True)
+class _Copy:
+    """What is stated of the element that is copied, and whether its matrix had been made."""
+
+    copied: frozenset[str]
+    has_matrix: bool
 
 
 def copied_notes(commands: Sequence[str]) -> tuple[str, ...]:
     """A sentence on copies that do not have all of what the file states of what they copy; none if all have."""
     stated: dict[str, set[str]] = {}
-    settled: set[str] = set()
-    found: dict[str, list[str]] = {}
-    for command in commands:
-        verb, name, properties = _described(command)
-        if verb in _SETTLING:
-            settled = set(stated)
-        if not name:
+    of_copies: dict[str, set[str]] = {}
+    copies: dict[str, _Copy] = {}
+    with_matrix: set[str] = set()
+    for name, given in _described(commands):
+        if name == _MAKES_MATRICES:
+            with_matrix = set(stated)
             continue
-        kind = name.partition(".")[0]
-        own = {word for word in properties if word != "like"}
-        if other := properties.get("like"):
-            of_other = f"{kind}.{other.lower()}"
-            copied = stated.get(of_other, set())
-            missing = _missing(kind, copied, own, of_other in settled)
-            if missing:
-                found[name] = missing
-            own |= copied - {*missing}
-        elif name in found:
-            found[name] = [word for word in found[name] if word not in own]
-        stated.setdefault(name, set()).update(own)
-    told = [f"{name} ({', '.join(missing)})" for name, missing in found.items() if missing]
+        own = stated.setdefault(name, set())
+        for parameter in given:
+            word = (parameter.name or "").lower()
+            if word != "like":
+                own.add(word)
+                continue
+            other = f"{name.partition('.')[0]}.{parameter.value.lower()}"
+            copied = frozenset(stated.get(other, set()) | of_copies.get(other, set()))
+            copies[name] = one = _Copy(copied, other in with_matrix)
+            of_copies[name] = {*copied} - {*_missing(name, one, own)}
+    missing = {name: _missing(name, one, stated[name]) for name, one in copies.items()}
+    told = [f"{name} ({', '.join(words)})" for name, words in missing.items() if words]
     if not told:
         return ()
     return (
@@ -57,33 +64,36 @@ def copied_notes(commands: Sequence[str]) -> tuple[str, ...]:
     )
 
 
-def _missing(kind: str, copied: set[str], own: set[str], is_settled: bool) -> list[str]:
+def _missing(name: str, copy: _Copy, own: set[str]) -> list[str]:
     """What a copy does not get of what is stated of the other, and does not state itself."""
+    copied, kind = copy.copied - own, name.partition(".")[0]
     if kind != "line":
-        return [word for word in _LEFT_OUT.get(kind, ()) if word in copied - own]
-    has_own = own & {*_IMPEDANCE, *_MADE_ANEW}
-    found = [] if has_own or is_settled or copied & {*_MADE_ANEW} else [w for w in _IMPEDANCE if w in copied]
-    return [*found, *(["units"] if "units" in copied - own and not own & {"linecode"} else [])]
+        return [word for word in _LEFT_OUT.get(kind, ()) if word in copied]
+    is_made = copy.has_matrix or own & {*_IMPEDANCE, *_MADE_ANEW} or copied & {*_MADE_ANEW}
+    found = [] if is_made else [word for word in _IMPEDANCE if word in copied]
+    return [*found, *(["units"] if "units" in copied and "linecode" not in own else [])]
 
 
-def _described(command: str) -> tuple[str, str, dict[str, str]]:
-    """Verb, element (kind.name, empty without one) and named properties of a command, all words in full."""
-    try:
-        verb, *rest = parameters(command)
-    except (ScriptError, ValueError):
-        return "", "", {}
-    known = words()
-    what = find_word(verb.value, known.commands) if verb.name is None else None
-    if what not in ("new", "edit") or not rest:
-        return what or "", "", {}
-    kind, _, name = rest[0].value.lower().partition(".")
-    of_kind = known.properties.get(kind, ())
-    return what, f"{kind}.{name}", _named(rest[1:], of_kind)
+def _described(commands: Sequence[str]) -> Iterator[tuple[str, list[Parameter]]]:
+    """Elements (kind.name) that commands make or change, with the named properties of each; and what makes matrices.
 
-
-def _named(given: Sequence[Parameter], of_kind: tuple[str, ...]) -> dict[str, str]:
-    found = {}
-    for parameter in given:
-        if parameter.name is not None and (word := find_word(parameter.name, of_kind)) is not None:
-            found[word] = parameter.value
-    return found
+    Commands are those of a `CircuitScript`, whose verbs and properties are in full. Others are passed over.
+    """
+    name = ""
+    for command in commands:
+        try:
+            verb, *given = parameters(command)
+        except (ScriptError, ValueError):
+            continue
+        word = verb.value.lower() if verb.name is None else ""
+        if verb.name is not None:
+            name, _, prop = verb.name.lower().rpartition(".")
+            given = [Parameter(prop, verb.value), *given]
+        elif word in ("new", "edit") and given:
+            name, given = given[0].value.lower(), given[1:]
+        elif word in _CHOOSES:
+            name = ""
+        if word == _MAKES_MATRICES:
+            yield word, []
+        elif name and word in ("", "new", "edit", "~"):
+            yield name, [parameter for parameter in given if parameter.name]

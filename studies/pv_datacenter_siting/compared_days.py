@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from g2g_opt.batch.known_days import OperatedSeries
 from g2g_opt.batch.operated_series import SetPoints
 from g2g_opt.batch.own_controls import Standing
-from solvers.siting.problem import SitingPlan
+from solvers.siting.problem import SitingPlan, excess
 from studies.pv_datacenter_siting.case import SitingCase
 from studies.pv_datacenter_siting.days import by_day, is_chosen_by
 from studies.pv_datacenter_siting.network import SitingNetwork, operation_of
@@ -149,12 +149,10 @@ def worth_of(
     judged = network.judges_loading
 
     def reduce(voltage: Floats, loading: Floats) -> Floats:
+        rows = np.concatenate([voltage, loading]) if judged else voltage
         n = len(voltage)
-        inside = np.minimum(voltage - low[:n], high[:n] - voltage)
-        margin = inside.min(axis=0)
-        if judged:
-            inside = np.concatenate([inside, np.minimum(loading - low[n:], high[n:] - loading)])
-        over = np.maximum(-inside, 0.0)
+        margin = np.minimum(voltage - low[:n], high[:n] - voltage).min(axis=0)
+        over = excess(rows, low[: len(rows)], high[: len(rows)])
         return np.stack([over.max(axis=0), margin, over.sum(axis=0)])
 
     series = network.operate(

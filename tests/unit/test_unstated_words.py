@@ -143,6 +143,17 @@ def test_bundled_feeders_state_what_they_mean() -> None:
         (["New Line.two like=one bus1=mid bus2=far r1=0.1 x1=0.2"], "line.two (units)"),
         (["CalcVoltageBases", "New Line.two like=one bus1=mid bus2=far units=km"], ""),
         (["New Line.two like=one bus1=mid bus2=far units=km", "Edit Line.two r1=0.1 x1=0.2"], ""),
+        (["New Line.two like=one bus1=mid bus2=far units=km", "Line.two.r1=0.1"], ""),
+        # A file's own solution makes the matrix in OpenDSS, and is left out by us.
+        (["Solve", "New Line.two like=one bus1=mid bus2=far"], "line.two (r1, x1, units)"),
+        (
+            ["New Line.x bus1=mid bus2=far", "~ r1=0.1 x1=0.2", "New Line.y bus1=mid bus2=end", "~ like=x"],
+            "line.y (r1, x1)",
+        ),
+        (
+            ["New Line.y like=one bus1=mid bus2=far", "New Line.z like=y bus1=mid bus2=end r1=0.1 x1=0.2"],
+            "line.y (r1, x1, units)",
+        ),
         (
             [
                 "New LineCode.k r1=0.1 x1=0.2 units=km",
