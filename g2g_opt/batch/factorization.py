@@ -238,68 +238,6 @@ def _pivot(work: Floats, at: int, diagonal: Floats, i: int) -> None:
         work[at, q] = 0.0
 
 
-class MovingSystem(NamedTuple):
-    """The moving rows after elimination of all columns before them, and admittances `y` (entry, 2), S, that
-    are added; `lower` (moving entry, 4), `upper` and `diagonal` are written. `work` (row, 4) is zero.
-    """
-
-    first: int
-    lower_start: Ints1
-    lower_column: Ints1
-    split: Ints1
-    moving_start: Ints1
-    upper_start: Ints1
-    upper_column: Ints1
-    reduced_lower: Floats2
-    reduced_diagonal: Floats2
-    reduced_upper: Floats2
-    entry_start: Ints1
-    entry_column: Ints1
-    y: Floats2
-    lower: Floats2
-    upper: Floats2
-    diagonal: Floats2
-    work: Floats2
-
-
-_read_moving = reader(MovingSystem)
-
-
-@kernel
-def eliminate_moving(packed: Ints) -> None:
-    """Factors of the moving rows of a `MovingSystem`."""
-    s = _read_moving(packed)
-    first, work, diagonal, upper = s.first, s.work, s.diagonal, s.upper
-    upper_start, upper_column = s.upper_start, s.upper_column
-    first_upper = upper_start[first]
-    for r in range(len(diagonal)):
-        i = first + r
-        skipped = s.split[i] - s.moving_start[r]
-        for k in range(s.moving_start[r], s.moving_start[r + 1]):
-            for q in range(4):
-                work[s.lower_column[skipped + k] - first, q] = s.reduced_lower[k, q]
-        for q in range(4):
-            work[r, q] = s.reduced_diagonal[r, q]
-        for u in range(upper_start[i], upper_start[i + 1]):
-            for q in range(4):
-                work[upper_column[u] - first, q] = s.reduced_upper[u - first_upper, q]
-        for k in range(s.entry_start[r], s.entry_start[r + 1]):
-            re, im, m = s.y[k, 0], s.y[k, 1], s.entry_column[k] - first
-            work[m, 0] += re
-            work[m, 1] -= im
-            work[m, 2] += im
-            work[m, 3] += re
-        for k in range(s.moving_start[r], s.moving_start[r + 1]):
-            j = s.lower_column[skipped + k]
-            _eliminate(work, j - first, s.lower, k, j, diagonal, upper, upper_start, upper_column, first, first_upper)
-        _pivot(work, r, diagonal, r)
-        for u in range(upper_start[i], upper_start[i + 1]):
-            m = upper_column[u] - first
-            for q in range(4):
-                upper[u - first_upper, q] = -work[m, q]
-                work[m, q] = 0.0
-
-
 class _ColumnSystem(NamedTuple):
     """The arguments of `substitute_columns`, in their order."""
 

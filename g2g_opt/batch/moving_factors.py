@@ -6,12 +6,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.batch.elimination import Elimination
-from g2g_opt.batch.factorization import Factors, Leading, MovingSystem, eliminate_moving
+from g2g_opt.batch.factorization import Factors, Leading
 from g2g_opt.batch.kernel_tables import FactorTables, W
 from g2g_opt.batch.moving_elements import Entries, MovingElements, Setting, entry_values
-from g2g_opt.batch.moving_lanes_kernel import LaneWork, MovingLanes
+from g2g_opt.batch.moving_lanes_kernel import (
+    LaneWork,
+    MovingLanes,
+    MovingSystem,
+    at_setting,
+    eliminate_moving,
+)
 from g2g_opt.compiled.lanes import aligned
-from g2g_opt.compiled.records import pack
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -47,28 +52,28 @@ class MovingFactors:
             leading.reduced_upper,
             entry_start,
             entry_column,
-            np.zeros((len(entries.element), 2)),
-            np.empty_like(leading.reduced_lower),
-            np.empty_like(leading.reduced_upper),
-            np.empty_like(leading.reduced_diagonal),
-            np.zeros((e.n - e.first_moving, 4)),
         )
-        self._packed = pack(self._system)
+        self._work = self._new_work()
+        self._packed = at_setting(self._system, self._work)
+
+    def _new_work(self) -> LaneWork:
+        """What is written on the way, each user's own; the monomials are those of the circuit as compiled."""
+        s, as_compiled = self._system, self._elements.monomials(Setting()).ravel()
+        factors = s.reduced_lower.size, s.reduced_upper.size, s.reduced_diagonal.size
+        sizes = as_compiled.size, 2 * len(self._entries.element), *factors, s.reduced_diagonal.size
+        work = LaneWork(aligned(W), *(aligned(size * W) for size in sizes))
+        work.monomials[:] = np.repeat(as_compiled, W)
+        return work
 
     def at(self, setting: Setting) -> Factors:
         """Factors at a setting, entries of shape (entry, 4)."""
-        system = self._system
-        system.y[:] = entry_values(self._entries, self._elements.monomials(setting))
-        eliminate_moving(self._packed.words)
-        return Factors(system.lower.copy(), system.upper.copy(), system.diagonal.copy())
+        work = self._work
+        work.y[:] = np.repeat(entry_values(self._entries, self._elements.monomials(setting)).ravel(), W)
+        eliminate_moving(self._packed.address)
+        return Factors(*(part.reshape(-1, 4, W)[:, :, 0].copy() for part in (work.lower, work.upper, work.diagonal)))
 
     def lanes(self, factors: FactorTables, rated: Entries, of_rated: Floats) -> MovingLanes:
         """Where `moving_lanes_kernel` puts the moving entries of factors, and of `rated` branches."""
         own, mixed = self._entries, (factors.mixed_lower, factors.mixed_upper, factors.mixed_diagonal)
-        # What is written on the way is each flow's own: flows of one network may be solved at the same time.
-        s = self._system
-        as_compiled = self._elements.monomials(Setting()).ravel()
-        sizes = as_compiled.size, s.y.size, s.lower.size, s.upper.size, s.diagonal.size, s.work.size
-        work = LaneWork(aligned(W), *(aligned(size * W) for size in sizes))
-        work.monomials[:] = np.repeat(as_compiled, W)
-        return MovingLanes(s, own.element, own.coefficient, *mixed, *rated, of_rated, work)
+        # Flows of one network may be solved at the same time.
+        return MovingLanes(self._system, own.element, own.coefficient, *mixed, *rated, of_rated, self._new_work())

@@ -1,18 +1,36 @@
 """Factors of the rows that taps and banks move, compiled: sixteen lanes at a time, where they lie.
 
-The very operations of `factorization.eliminate_moving`, in its order, with a vector of lanes for every number: a lane
-has the same factors to the last bit, whichever of its neighbours move with it.
+A lane has the same factors to the last bit, whichever of its neighbours move with it; so have scenarios that share one
+setting, whose factors are those of a lane (`eliminate_moving`).
 """
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from g2g_opt.batch.factorization import MovingSystem
 from g2g_opt.batch.kernel_tables import W
 from g2g_opt.compiled.kernel import inner, kernel
 from g2g_opt.compiled.lanes import load, spread, store, where_less
-from g2g_opt.compiled.records import Complexes2, Floats1, Floats2, Ints1, reader
+from g2g_opt.compiled.records import Complexes2, Floats1, Floats2, Ints1, Packed, pack, reader
+
+
+class MovingSystem(NamedTuple):
+    """The moving rows after elimination of all columns before them, and where admittances are added to them: those of
+    row r from `entry_start[r]` on, in the columns `entry_column`.
+    """
+
+    first: int
+    lower_start: Ints1
+    lower_column: Ints1
+    split: Ints1
+    moving_start: Ints1
+    upper_start: Ints1
+    upper_column: Ints1
+    reduced_lower: Floats2
+    reduced_diagonal: Floats2
+    reduced_upper: Floats2
+    entry_start: Ints1
+    entry_column: Ints1
 
 
 class LaneWork(NamedTuple):
@@ -27,6 +45,13 @@ class LaneWork(NamedTuple):
     upper: Floats1
     diagonal: Floats1
     row: Floats1
+
+
+class _AtSetting(NamedTuple):
+    """The arguments of `eliminate_moving`."""
+
+    system: MovingSystem
+    work: LaneWork
 
 
 class MovingLanes(NamedTuple):
@@ -46,7 +71,7 @@ class MovingLanes(NamedTuple):
     work: LaneWork
 
 
-_read = reader(MovingLanes)
+_read, _read_at_setting = reader(MovingLanes), reader(_AtSetting)
 
 
 @inner
@@ -97,7 +122,7 @@ def _eliminate(s: MovingSystem, work: LaneWork) -> None:
     first, row, minus, zero = s.first, work.row, spread(-1.0), spread(0.0)
     upper_start, upper_column = s.upper_start, s.upper_column
     first_upper = upper_start[first]
-    for r in range(len(s.diagonal)):
+    for r in range(len(s.entry_start) - 1):
         i = first + r
         skipped = s.split[i] - s.moving_start[r]
         for k in range(s.moving_start[r], s.moving_start[r + 1]):
@@ -158,6 +183,18 @@ def _take_out(s: MovingSystem, work: LaneWork, j: int, k: int, first_upper: int)
         store(row, m + W, load(row, m + W) + (w00 * u01 + w01 * u11))
         store(row, m + 2 * W, load(row, m + 2 * W) + (w10 * u00 + w11 * u10))
         store(row, m + 3 * W, load(row, m + 3 * W) + (w10 * u01 + w11 * u11))
+
+
+def at_setting(system: MovingSystem, work: LaneWork) -> Packed:
+    """What `eliminate_moving` reads."""
+    return pack(_AtSetting(system, work))
+
+
+@kernel
+def eliminate_moving(address: int) -> None:
+    """Factors of the moving rows at the admittances `y`, of all lanes."""
+    t = _read_at_setting(address)
+    _eliminate(t.system, t.work)
 
 
 @kernel

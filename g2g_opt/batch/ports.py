@@ -49,7 +49,7 @@ class Port:
 class PortKinds:
     """The ports that there are, each once, and behind them no port: `begin` and `end` (kind,) are places in elimination
     order, `law` (kind, column) and `reach` (kind, group of nodes) as in `tables.Ports`, `thevenin` (kind, kind, 4) the
-    voltage across one by a current drawn at another (V / A).
+    voltage across one by a current drawn at another (V / A), bases (V) and windows (pu) those of the ports.
     """
 
     place: dict[Port, int]
