@@ -28,7 +28,7 @@ from hindsight_taps import OUTSIDE, cost_of_way, hindsight
 
 from g2g_opt.feeder import Feeder
 from studies.pv_datacenter_siting.corrections import CorrectionRequest
-from studies.pv_datacenter_siting.network import operation_of
+from studies.pv_datacenter_siting.operated_chains import operation_of
 from studies.pv_datacenter_siting.operated_year import operate_year
 from studies.pv_datacenter_siting.operation import banks
 from studies.pv_datacenter_siting.operation_rows import AS_IT_IS

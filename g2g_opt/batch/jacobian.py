@@ -113,6 +113,13 @@ class Jacobian:
         self._factors: OrderedDict[Setting, Factors] = OrderedDict()
         self._renewing = Lock()
 
+    @cached_property
+    def following_loads(self) -> tuple[Ints, Ints, Ints, Floats, Ints]:
+        """Load branches that follow a share: which, nodes of their ends (-1: ground), slopes (branch, 4) and shares."""
+        which = np.flatnonzero(self.loads.varies)
+        shape = self.network.load_shape[self.load_places[which]]
+        return which, self._begin[which], self._end[which], self._block[which], shape
+
     def places(self, nodes: Ints) -> Ints:
         """Places in elimination order of nodes; ground (-1) comes after the last."""
         return np.asarray(self._place[nodes])

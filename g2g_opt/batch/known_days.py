@@ -34,6 +34,21 @@ class OperatedSeries:
     unbalance: Floats
     begins: list[list[Standing]]
 
+    @staticmethod
+    def joined(parts: Sequence[OperatedSeries]) -> OperatedSeries:
+        """The chains of several as one."""
+        if len(parts) == 1:
+            return parts[0]
+        return OperatedSeries(
+            np.concatenate([one.taps_pu for one in parts]),
+            np.concatenate([one.rows for one in parts], axis=1),
+            np.concatenate([one.losses_kw for one in parts]),
+            np.concatenate([one.solved for one in parts]),
+            np.concatenate([one.restless for one in parts]),
+            np.concatenate([one.unbalance for one in parts]),
+            [of_chain for one in parts for of_chain in one.begins],
+        )
+
     def tap_steps(self, step_pu: Floats, *, within_days_of: int | None = None) -> Ints:
         """Tap steps (chain, step, regulator) made in each step of a chain, none in its first one, in which controls
         settle; nor in the first one of days of so many steps, where these do not follow each other.

@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.batch.chain_days import ChainDay, ChainDays
 from g2g_opt.batch.checked_network import load_jacobian
-from g2g_opt.batch.known_days import KnownDay, OperatedSeries, gather_days, guessed_end
+from g2g_opt.batch.known_days import KnownDay, OperatedSeries, gather_days
 from g2g_opt.batch.loadings import Loadings
 from g2g_opt.batch.modelled_controls import load_controls
 from g2g_opt.batch.network_losses import NetworkLosses
@@ -49,15 +50,12 @@ SetPoints = Mapping[str, "SetPoint"]
 # What is kept of monitored voltages (row, lane) and loadings (branch, lane), as rows (kept, lane).
 Reduction = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]
 
-# Days run side by side at most, and so many if the chains have them; and how many kinds of lanes are kept.
-_AT_ONCE, _SIDE_BY_SIDE, _KEPT_LANES = 256, 48, 16
+# Days run side by side at most, and how many kinds of lanes are kept.
+_AT_ONCE, _KEPT_LANES = 256, 16
+# Ports of all chains together up to which every lane has all of them.
+_PORTS_OF_ALL = 36
 # Threads among which days are shared: a third of the work is Python's, which is one thread's at a time.
 _THREADS_MAX = 3
-# Controls remember for some days where they stood: a stretch that is not longer is run twice.
-_STRETCH_MIN_DAYS = 7
-# Days that a turn runs by guess beyond one that it has to run: so many times the days of which the turn before told
-# that its guesses were right, and at least.
-_GUESSED_MORE, _GUESSED_DAYS = 2, 8
 
 
 @dataclass(frozen=True)
@@ -175,7 +173,7 @@ class _Lanes(threading.local):
     """Lanes laid out by a thread, those of a kind."""
 
     def __init__(self) -> None:
-        self.kept: dict[tuple[int, ...], tuple[BatchPowerFlow, OwnControls]] = {}
+        self.kept: dict[tuple[int, ...], tuple[BatchPowerFlow, OwnControls, SettledSteps]] = {}
 
 
 @contextmanager
@@ -207,8 +205,8 @@ class _Run:
         n_threads: int,
     ) -> None:
         self.n_threads = n_threads = min(n_threads, _THREADS_MAX)
-        self.tells_unbalance, self.guesses, self.start = tells_unbalance, guesses, of.start
-        self.of, self.n_steps, self.begins, self.reduce = of, steps_a_day, begins, reduce
+        self.of, self.n_steps, self.reduce, self.tells_unbalance = of, steps_a_day, reduce, tells_unbalance
+        self.runs_once = begins is not None
         self.n_chains, self.n_days = kw.shape[1], kw.shape[2] // steps_a_day
         shapes = of.network.load_shapes
         by_shape = load_share if isinstance(load_share, Mapping) else dict.fromkeys(shapes, load_share)
@@ -218,27 +216,23 @@ class _Run:
         self.share = np.concatenate([of_loads, of_units])
         self._attach(units, kw)
         self.kinds = [of.settings_of(one) for one in set_points]
-        # Days that one lane runs in a row at first: as many as leave enough lanes to be side by side.
-        a_chunk_each = WIDTH * n_threads
-        side_by_side = -(-_SIDE_BY_SIDE // a_chunk_each) * a_chunk_each
-        n_stretches = max(1, min(side_by_side // self.n_chains, self.n_days // _STRETCH_MIN_DAYS))
-        self._stretch = 1 if begins is not None else -(-self.n_days // n_stretches)
-        # Where the way from a stretch's first day through known days has come to: the next day, and where it begins.
-        self._come: dict[tuple[int, int], tuple[int, Standing]] = {}
-        # Of a day (chain, day), by where it begins.
-        self.known: dict[tuple[int, int], dict[Standing, KnownDay]] = {}
+        self.days = ChainDays(self.n_chains, self.n_days, of.start, begins, guesses, n_threads, self.alike)
         self.blocks: list[OperatedSeries] = []
         self.rows: Floats | None = None
         self._lanes = _Lanes()
 
     def _attach(self, units: Sequence[Unit], kw: Floats) -> None:
-        """What each chain has attached: its own units alone, as a flow's work grows with the square of its ports.
+        """What each chain has attached: the units of all where they are few, so that any lane may run any chain; else
+        its own alone, as a flow's work grows with its ports.
 
         `ports` of each chain, those of the same units the same object; `kw` (place, chain, step) and `va_per_kw`
         (place, chain) of the units in their places.
         """
         of = self.of
         used = [tuple(np.flatnonzero(kw[:, chain].any(axis=1)).tolist()) for chain in range(kw.shape[1])]
+        of_all = tuple(sorted({u for which in used for u in which}))
+        if 3 * len(of_all) <= _PORTS_OF_ALL:
+            used = [of_all] * len(used)
         of_unit = [ports_of(of.feeder, of.index, unit) for unit in units]
         va = 1e3 * (1.0 + 1j * np.array([tan_phi(unit.power_factor) for unit in units])) / 3.0
         by_units = {which: [port for u in which for port in of_unit[u]] for which in dict.fromkeys(used)}
@@ -255,17 +249,18 @@ class _Run:
         """All chains."""
         a_chunk_each = WIDTH * self.n_threads
         with _threads(self.n_threads) as each:
-            while wanted := self._unknown():
+            while wanted := self.days.unknown():
                 # As even a share for every thread as whole chunks of lanes allow.
                 size = WIDTH * min(-(-len(wanted) // a_chunk_each), _AT_ONCE // a_chunk_each)
                 parts = [wanted[k : k + size] for k in range(0, len(wanted), size)]
                 for part, (days, ends) in zip(parts, each(self._run_days, parts), strict=True):
-                    for lane, (chain, day, begin) in enumerate(part):
-                        self.known.setdefault((chain, day), {})[begin] = KnownDay(ends[lane], len(self.blocks), lane)
-                    self.blocks.append(days if self.begins is None else self._with_rows_in_place(part, days))
-        return self._gathered()
+                    for lane, day in enumerate(part):
+                        self.days.note(day, KnownDay(ends[lane], len(self.blocks), lane))
+                    self.blocks.append(self._with_rows_in_place(part, days) if self.runs_once else days)
+        begins, where = self.days.on_the_way()
+        return gather_days(self.blocks, where, begins, self.rows)
 
-    def _with_rows_in_place(self, part: Sequence[tuple[int, int, Standing]], days: OperatedSeries) -> OperatedSeries:
+    def _with_rows_in_place(self, part: Sequence[ChainDay], days: OperatedSeries) -> OperatedSeries:
         """Days whose rows are put where they will be told: each is run once, and of a year they are too many for two
         copies.
         """
@@ -274,44 +269,7 @@ class _Run:
         self.rows[:, [chain * self.n_days + day for chain, day, _ in part]] = days.rows[:, : len(part)]
         return replace(days, rows=days.rows[:0].copy())
 
-    def _begin(self, chain: int, day: int, at: Standing) -> Standing:
-        return at if self.begins is None else self.begins[chain][day]
-
-    def _unknown(self) -> list[tuple[int, int, Standing]]:
-        """Days to run next, on the way along every chain.
-
-        A chain begins in several places at once. From each it goes on day by day, through days that are known from
-        where it comes; where a day is known from elsewhere only, the next ones are run by guess in the same turn. A
-        place that the way from before has reached is given up: it began at a guess.
-        """
-        wanted: dict[tuple[int, int, Standing], None] = {}
-        for chain in range(self.n_chains):
-            reached = 0
-            for first in range(0, self.n_days, self._stretch):
-                if first < reached:
-                    continue
-                guessed = self.start if not first or self.guesses is None else self.guesses[chain][first]
-                begun, at = self._come.get((chain, first), (first, guessed))
-                day, n_run, n_run_max = begun, 0, 0
-                while day < self.n_days:
-                    at = self._begin(chain, day, at)
-                    known = self.known.get((chain, day), {})
-                    day += 1
-                    if at in known:
-                        at = known[at].end
-                        if not n_run:
-                            self._come[chain, first] = day, at
-                        continue
-                    wanted[chain, day - 1, at] = None
-                    n_run += 1
-                    n_run_max = n_run_max or 1 + max(_GUESSED_DAYS, _GUESSED_MORE * (day - 1 - begun))
-                    if not known or n_run >= n_run_max:
-                        break
-                    at = guessed_end(at, known)
-                reached = day
-        return list(wanted)
-
-    def _lanes_of(self, wanted: Sequence[tuple[int, int, Standing]]) -> tuple[BatchPowerFlow, OwnControls]:
+    def _lanes_of(self, wanted: Sequence[ChainDay]) -> tuple[BatchPowerFlow, OwnControls, SettledSteps]:
         """A lane for each day, sixteen by sixteen, those of a turn before where there are as many for the same.
 
         All begin at the circuit's own solution, so that a day is the same whatever else was run.
@@ -334,56 +292,44 @@ class _Run:
                 sensed=(*controls.sensed, *range(of.network.n_nodes)),
                 port_kinds=self.port_kinds,
             )
-            kept[kind] = flow, controls
-        flow, controls = kept[kind]
+            node_v = flow.sensed_v[len(controls.sensed) :][: of.network.n_nodes]
+            unbalanced = of.three_phase.reshape(-1) if self.tells_unbalance else np.zeros(0, dtype=np.int64)
+            steps = SettledSteps(flow, controls, of.losses, node_v, self.n_steps, of.place, unbalanced)
+            kept[kind] = flow, controls, steps
+        flow, controls, steps = kept[kind]
         every = np.arange(n)
         controls.take_kinds(chains)
         controls.stand([begin for _, _, begin in wanted])
         controls.move(flow, every)
         flow.reset(every)
-        return flow, controls
+        return flow, controls, steps
 
-    def _run_days(self, wanted: Sequence[tuple[int, int, Standing]]) -> tuple[OperatedSeries, Sequence[Standing]]:
+    def _run_days(self, wanted: Sequence[ChainDay]) -> tuple[OperatedSeries, Sequence[Standing]]:
         """Days, a lane each, and where they end; in any thread."""
         # Lanes beyond the days repeat the last one.
         wanted = [*wanted, *[wanted[-1]] * (-len(wanted) % WIDTH)]
         of, n, n_steps = self.of, len(wanted), self.n_steps
         chain, day = (np.array([one[k] for one in wanted], dtype=np.int64) for k in range(2))
-        flow, controls = self._lanes_of(wanted)
+        flow, controls, steps = self._lanes_of(wanted)
         at = n_steps * day[:, None] + np.arange(n_steps)
         lanes = flow.n_chunks, WIDTH, n_steps
         share = self.share[:, at].reshape(-1, *lanes).transpose(3, 1, 0, 2)
         va = np.repeat(self.va_per_kw[:, chain, None] * self.kw[:, chain[:, None], at], 3, axis=0)[: flow.ports.n_ports]
         va = va.reshape(-1, *lanes).transpose(3, 1, 0, 2)
-        node_v = flow.sensed_v[len(controls.sensed) :][: of.network.n_nodes]
-        unbalanced = of.three_phase if self.tells_unbalance else of.three_phase[:0]
-        steps = SettledSteps(flow, controls, of.losses, node_v, share, va, of.place, unbalanced.reshape(-1))
-        told = steps.run()
-        rows = told.rows
-        if self.reduce is not None:
-            voltage, loading = (part.reshape(len(part), -1) for part in np.split(rows, [len(of.place)]))
+        told = steps.run(share, va)
+        if self.reduce is None:
+            rows = told.rows.copy()
+        else:
+            voltage, loading = (part.reshape(len(part), -1) for part in np.split(told.rows, [len(of.place)]))
             rows = self.reduce(voltage, loading).reshape(-1, n_steps, n)
         unbalance = of.unbalance(told.v) if self.tells_unbalance else np.zeros((n_steps, n))
         days = OperatedSeries(
-            told.taps_pu.transpose(2, 0, 1),
+            told.taps_pu.transpose(2, 0, 1).copy(),
             rows.transpose(0, 2, 1),
             told.losses_w.T / 1e3,
-            told.solved.T,
-            told.restless.T,
+            told.solved.T.copy(),
+            told.restless.T.copy(),
             unbalance.T,
             begins=[],
         )
         return days, controls.standings()
-
-    def _gathered(self) -> OperatedSeries:
-        """The days of every chain that were on its way."""
-        begins, where = [], []
-        for chain in range(self.n_chains):
-            at = self.start
-            begins.append([at] * self.n_days)
-            for day in range(self.n_days):
-                begins[chain][day] = at = self._begin(chain, day, at)
-                known = self.known[chain, day][at]
-                at = known.end
-                where.append(known)
-        return gather_days(self.blocks, where, begins, self.rows)

@@ -100,7 +100,7 @@ class BatchPowerFlow:
         self.load_share = aligned(self.n_chunks, network.n_shares * W)
         self.load_share[:] = np.repeat(network.first_shares, W)
         port_v, port_a = (aligned(self.n_chunks, n_ports * 2 * W) for _ in range(2))
-        self._state = tables.LaneState(
+        self.state = tables.LaneState(
             aligned(self.n_chunks, n_loads * 2 * W), port_v, port_a, aligned(self.n_chunks, W)
         )
         self._ill_conditioned = np.zeros(self.n_slots, dtype=np.bool_)
@@ -204,7 +204,7 @@ class BatchPowerFlow:
             self._write_lanes((W * differ[:, None] + np.arange(W)).ravel().tolist())
         steady = self.jacobian.pattern, self._loads, self.ports.table, self._ratings, self._bus_nodes, self._held.table
         now = self._factors, self._of_chunk, self.power, self.load_share
-        flow = tables.Flow(*steady, *now, self.asked, self._state, self._work, self._out)
+        flow = tables.Flow(*steady, *now, self.asked, self.state, self._work, self._out)
         at_first = np.array([self.tolerance_pu]), np.array([min(_PATIENCE, self.max_iterations)])
         of_call = tables.FlowCall(flow, self.watched, self._tolerance, self._rounds, 0)
         of_step = tables.FlowCall(flow, self.watched, *at_first, 1)
@@ -220,13 +220,13 @@ class BatchPowerFlow:
     def reset(self, scenarios: Sequence[int] | Ints) -> None:
         """Take scenarios back to the circuit's own solution, without the power of the ports."""
         start = self.jacobian.start
-        remainder = self._state.remainder.reshape(self.n_chunks, -1, 2, W)
-        voltage = self._state.port_v.reshape(self.n_chunks, -1, 2, W)
-        current = self._state.port_a.reshape(self.n_chunks, -1, 2, W)
+        remainder = self.state.remainder.reshape(self.n_chunks, -1, 2, W)
+        voltage = self.state.port_v.reshape(self.n_chunks, -1, 2, W)
+        current = self.state.port_a.reshape(self.n_chunks, -1, 2, W)
         slots = np.array(scenarios, dtype=np.int64)
         self._rescuer.forget(slots.tolist())
         c, lane = np.divmod(slots, W)
-        self._state.stubborn[c, lane] = 0.0
+        self.state.stubborn[c, lane] = 0.0
         remainder[c, :, :, lane] = self.jacobian.start_remainder
         table = self.ports.table
         across = start[table.begin[c, :, lane]] - start[table.end[c, :, lane]]
@@ -251,7 +251,7 @@ class BatchPowerFlow:
         """The fixed point, and Newton's method in scenarios in which it does not come to rest soon: each for itself."""
         self._ill_conditioned[slots] = False
         self._work.trusted[slots] = 0.0
-        stubborn = self._state.stubborn.reshape(-1)
+        stubborn = self.state.stubborn.reshape(-1)
         at_once = slots[stubborn[slots] > 0.0]
         stubborn[at_once] -= 1.0
         self._rescue(at_once, tolerance_pu)
@@ -277,7 +277,7 @@ class BatchPowerFlow:
     def _finish(self, slots: Ints, at_once: Ints, tolerance_pu: float) -> None:
         """Newton's method in the scenarios that the fixed point has not solved, but for those tried `at_once`."""
         if not self._out.solved[slots].all():
-            stubborn, patience = self._state.stubborn.reshape(-1), min(_PATIENCE, self.max_iterations)
+            stubborn, patience = self.state.stubborn.reshape(-1), min(_PATIENCE, self.max_iterations)
             left = np.setdiff1d(slots[~self._out.solved[slots]], at_once)
             rescued = self._rescue(left, tolerance_pu)
             stubborn[rescued] = _STUBBORN_FLOWS
@@ -293,7 +293,7 @@ class BatchPowerFlow:
         """Put scenarios to the solutions that Newton's method finds; returns those that have one."""
         if not len(slots):
             return slots
-        lanes = LaneTables(self.ports.table, self._state, self.power, self.load_share, self.settings)
+        lanes = LaneTables(self.ports.table, self.state, self.power, self.load_share, self.settings)
         self._work.trusted[found := self._rescuer.put(slots, lanes, tolerance_pu, self._ill_conditioned)] = 1.0
         return found
 
@@ -325,17 +325,17 @@ class BatchPowerFlow:
 
     def port_pu(self) -> Floats:
         """Voltages across all ports in pu of their bases, shape (port, slot); 1 where a scenario has no such port."""
-        v = self._state.port_v.reshape(self.n_chunks, -1, 2, W)
+        v = self.state.port_v.reshape(self.n_chunks, -1, 2, W)
         magnitude = np.sqrt(v[:, :, 0] ** 2 + v[:, :, 1] ** 2).swapaxes(0, 1).reshape(self.ports.n_ports, self.n_slots)
         return np.asarray(magnitude / self.ports.base_v)
 
     def copy_state(self) -> tables.LaneState:
         """What the next flow would start from."""
-        return tables.LaneState(*(array.copy() for array in self._state))
+        return tables.LaneState(*(array.copy() for array in self.state))
 
     def restore_state(self, state: tables.LaneState) -> None:
         """Start the next flow from a copied state."""
-        for array, kept in zip(self._state, state, strict=True):
+        for array, kept in zip(self.state, state, strict=True):
             array[:] = kept
 
     @property

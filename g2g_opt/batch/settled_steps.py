@@ -5,12 +5,22 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.batch.moving_lanes_kernel import MovingLanes
 from g2g_opt.batch.network_losses import NetworkLosses
-from g2g_opt.batch.own_controls import OwnControls
+from g2g_opt.batch.own_controls import OwnControls, Settling
 from g2g_opt.batch.own_controls_kernel import act_in_round
 from g2g_opt.batch.power_flow import BatchPowerFlow
 from g2g_opt.batch.power_flow_kernel import solve_chunks
-from g2g_opt.batch.settled_steps_kernel import Kernels, Moves, StepsInTurn, Told, begin_step, run_steps, tell_step
+from g2g_opt.batch.settled_steps_kernel import (
+    FollowingLoads,
+    Kernels,
+    Moves,
+    StepsInTurn,
+    Told,
+    begin_step,
+    run_steps,
+    tell_step,
+)
 from g2g_opt.compiled.lanes import aligned
 from g2g_opt.compiled.program import entry_of
 from g2g_opt.compiled.records import Packed, pack
@@ -20,10 +30,8 @@ Ints = NDArray[np.int64]
 
 
 class SettledSteps:
-    """Steps of all slots of a flow, a whole number of chunks; `node_v` (node, 2, slot) are its voltages of all nodes.
-
-    `shares` (step, chunk, shape, lane) of loads and `power_va` (step, chunk, port, lane) of ports are those of the
-    steps. Voltages of `places` are told, and those of the nodes `unbalanced`.
+    """So many steps of all slots of a flow, a whole number of chunks, again and again; `node_v` (node, 2, slot) are its
+    voltages of all nodes. Voltages of `places` are told, and those of the nodes `unbalanced`.
     """
 
     def __init__(
@@ -32,17 +40,15 @@ class SettledSteps:
         controls: OwnControls,
         losses: NetworkLosses,
         node_v: Floats,
-        shares: Floats,
-        power_va: NDArray[np.complex128],
+        n_steps: int,
         places: Ints,
         unbalanced: Ints,
     ) -> None:
         self._flow, self._controls, self._losses, self._node_v = flow, controls, losses, node_v
-        n, n_steps = flow.n_slots, len(shares)
-        self._shares = np.ascontiguousarray(shares.reshape(n_steps, -1))
-        parts = np.stack([power_va.real, power_va.imag], axis=3)
-        self._powers = parts.reshape(n_steps, -1)
-        self.told = Told(
+        n = flow.n_slots
+        self._following = FollowingLoads(*flow.jacobian.following_loads, flow.network.n_shares)
+        self._shares, self._powers = np.empty((n_steps, flow.load_share.size)), np.empty((n_steps, flow.power.size))
+        self._told = Told(
             np.empty((n_steps, len(controls.all_taps()), n)),
             np.empty((len(places) + len(flow.branch_names), n_steps, n)),
             places,
@@ -52,16 +58,24 @@ class SettledSteps:
             unbalanced,
             np.empty((len(unbalanced), 2, n_steps, n)),
         )
+        # What is packed for kernels, and the lanes of the flow that it is packed for.
+        self._known: tuple[Packed, MovingLanes] | None = None
 
-    def run(self) -> Told:
-        """What all steps came to."""
-        packed, step, n_steps = self._packed(), 0, len(self._shares)
+    def run(self, shares: Floats, power_va: NDArray[np.complex128]) -> Told:
+        """What steps come to at `shares` (step, chunk, shape, lane) of loads and `power_va` (step, chunk, port, lane)
+        of ports; until it is called again.
+        """
+        self._shares.reshape(shares.shape)[:] = shares
+        powers = self._powers.reshape(*power_va.shape[:3], 2, power_va.shape[3])
+        powers[:, :, :, 0], powers[:, :, :, 1] = power_va.real, power_va.imag
+        step, n_steps = 0, len(self._shares)
         while step < n_steps:
+            packed = self._packed()
             step = run_steps(packed.address, step)
             if step < n_steps:
                 self._make(packed, step)
-                packed, step = self._packed(), step + 1
-        return self.told
+                step += 1
+        return self._told
 
     def _make(self, packed: Packed, step: int) -> None:
         """A step that compiled code has not made, from where it stands."""
@@ -69,15 +83,20 @@ class SettledSteps:
         begin_step(packed.address, step)
         flow.solve()
         restless = self._controls.act(flow, np.flatnonzero(flow.solved))
-        self.told.restless[step] = False
-        self.told.restless[step, restless] = True
+        self._told.restless[step] = False
+        self._told.restless[step, restless] = True
         tell_step(packed.address, step)
         self._controls.moved.clear()
         flow.reset(np.flatnonzero(~flow.solved))
 
     def _packed(self) -> Packed:
+        own = self._controls.settling(self._flow)
+        if self._known is None or self._known[1] is not self._flow.lanes:
+            self._known = self._pack(own), self._flow.lanes
+        return self._known[0]
+
+    def _pack(self, own: Settling) -> Packed:
         flow, out, moving = self._flow, self._flow.solutions, self._flow.jacobian.moving
-        own = self._controls.settling(flow)
         start, on = moving.start
         places = np.array(moving.places(own.regulator_names), dtype=np.int64)
         bank_places = np.array(moving.bank_places(own.bank_names), dtype=np.int64)
@@ -98,6 +117,8 @@ class SettledSteps:
                     moving.n_monomials,
                 ),
                 self._losses.terms,
+                self._following,
+                flow.state.remainder,
                 self._shares,
                 self._powers,
                 flow.load_share.reshape(-1),
@@ -113,6 +134,6 @@ class SettledSteps:
                 own.regulators,
                 own.banks,
                 inverse,
-                self.told,
+                self._told,
             )
         )

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from g2g_opt.batch.known_days import OperatedSeries
 from g2g_opt.batch.operated_series import SetPoints
 from g2g_opt.batch.own_controls import Standing
-from solvers.siting.problem import SitingPlan, excess
+from solvers.siting.problem import SitingPlan
 from studies.pv_datacenter_siting.case import SitingCase
 from studies.pv_datacenter_siting.days import by_day, is_chosen_by
-from studies.pv_datacenter_siting.network import SitingNetwork, operation_of
+from studies.pv_datacenter_siting.network import SitingNetwork
+from studies.pv_datacenter_siting.operated_chains import operation_of
 from studies.pv_datacenter_siting.year_network import network_over_days, over_hours
 
 Floats = NDArray[np.float64]
@@ -126,6 +127,27 @@ def ends_of(case: SitingCase) -> tuple[float, ...]:
     return levels if len(levels) == 1 else (levels[0], levels[-1])
 
 
+@dataclass(frozen=True, eq=False)
+class _Outside:
+    """Of limits (row, 1), how far outside the worst row is, the least distance of a voltage to its limit, and how far
+    outside all rows are together; loadings only where they are judged.
+    """
+
+    low: Floats
+    high: Floats
+    judges_loading: bool
+
+    def __call__(self, voltage: Floats, loading: Floats) -> Floats:
+        n = len(voltage)
+        margin = np.minimum(voltage - self.low[:n], self.high[:n] - voltage)
+        over = np.maximum(-margin, 0.0)
+        worst, together = -margin.min(axis=0), over.sum(axis=0)
+        if self.judges_loading and len(loading):
+            beyond = np.maximum(loading - self.high[n:], 0.0)
+            worst, together = np.maximum(worst, beyond.max(axis=0)), together + beyond.sum(axis=0)
+        return np.stack([np.maximum(worst, 0.0), margin.min(axis=0), together])
+
+
 def worth_of(
     case: SitingCase,
     days: ComparedDays,
@@ -145,22 +167,12 @@ def worth_of(
     if not operated:
         return []
     network = days.network
-    low, high = network.limit_rows()
-    judged = network.judges_loading
-
-    def reduce(voltage: Floats, loading: Floats) -> Floats:
-        rows = np.concatenate([voltage, loading]) if judged else voltage
-        n = len(voltage)
-        margin = np.minimum(voltage - low[:n], high[:n] - voltage).min(axis=0)
-        over = excess(rows, low[: len(rows)], high[: len(rows)])
-        return np.stack([over.max(axis=0), margin, over.sum(axis=0)])
-
     series = network.operate(
         [over_hours(plan, network) for plan, _ in operated for _ in levels],
         [set_points for _, set_points in operated for _ in levels],
         24,
         guesses=None if guesses is None else [of_level for of_plan in guesses for of_level in of_plan],
-        reduce=reduce,
+        reduce=_Outside(*network.limit_rows(), network.judges_loading),
         demand=[np.full_like(network.demand, level) for _ in operated for level in levels],
     )
     n = len(levels)

@@ -4,27 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.batch.known_days import OperatedSeries
-from g2g_opt.batch.operated_series import FeederOperation, Reduction, SetPoint, SetPoints
+from g2g_opt.batch.operated_series import Reduction, SetPoint, SetPoints
 from g2g_opt.batch.operating_points import OperatingPoints, Unit
 from g2g_opt.batch.own_controls import Standing
 from g2g_opt.batch.unit_series import UnitPoints
-from g2g_opt.batch.unsupported import UnsupportedByBatch
 from g2g_opt.circuit.element_names import as_word
-from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.attachments import LOAD_POWER_FACTOR
-from g2g_opt.limits import Limits, RatingBasis
+from g2g_opt.limits import Limits
 from g2g_opt.site import POWER_FACTOR, AskedConnection
 from solvers.siting.problem import LinearRows, SiteChoices, SitingPlan, empty_plan
 from studies.pv_datacenter_siting.days import STEPS_A_DAY
-from studies.shared.run_processes import processors_of_task
+from studies.pv_datacenter_siting.operated_chains import Chains, operation_of, run_chains
 from studies.shared.tap_range import TapRange
 
 Floats = NDArray[np.float64]
@@ -39,15 +37,6 @@ class OwnOperation:
 
     set_points: Mapping[str, SetPoint]
     begins: tuple[Standing, ...]
-
-
-@lru_cache(maxsize=4)
-def operation_of(feeder: Feeder, rating_basis: RatingBasis) -> FeederOperation:
-    """The feeder under its own controls; `InputError` where they cannot be simulated in lockstep."""
-    try:
-        return FeederOperation(feeder, rating_basis=rating_basis, storage_idles=True)
-    except UnsupportedByBatch as error:
-        raise InputError(f"{error}: ask for taps with foresight instead (--taps optimised)") from error
 
 
 def set_point_edits(set_points: Mapping[str, SetPoint]) -> tuple[str, ...]:
@@ -248,20 +237,19 @@ class SitingNetwork:
         nothing is known, `guesses` (plan, day) save time.
         """
         units, kw = self._units_of(plans, demand)
-        operation = operation_of(self.feeder, self.limits.rating_basis)
-        return operation.run(
+        chains = Chains(
             units,
             kw,
             self.by_shape or self.load_share,
             set_points,
-            steps_a_day=steps_a_day,
+            steps_a_day,
             begins=None if begins is None else _of_each(begins, len(plans)),
             guesses=guesses,
             reduce=reduce,
             tells_unbalance=tells_unbalance,
             own_units=self._own_units,
-            n_threads=processors_of_task(),
         )
+        return run_chains(self.feeder, self.limits.rating_basis, chains)
 
     def _units_of(self, plans: Sequence[SitingPlan], demand: Sequence[Floats] | None) -> tuple[list[Unit], Floats]:
         """Everything that draws or injects under any of the plans, with its kW (unit, plan, point)."""

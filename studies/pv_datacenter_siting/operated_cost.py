@@ -22,7 +22,8 @@ from studies.pv_datacenter_siting.case import (
     make_case,
 )
 from studies.pv_datacenter_siting.days import is_chosen_by
-from studies.pv_datacenter_siting.network import SitingNetwork, no_plan, operation_of
+from studies.pv_datacenter_siting.network import SitingNetwork, no_plan
+from studies.pv_datacenter_siting.operated_chains import operation_of
 from studies.pv_datacenter_siting.operated_year import OperatedYear, YearRows
 from studies.pv_datacenter_siting.operation_rows import (
     AS_IT_IS,

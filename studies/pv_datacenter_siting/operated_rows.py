@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 
 from g2g_opt.batch.operated_series import SetPoint
 from studies.pv_datacenter_siting.case import SitingCase
-from studies.pv_datacenter_siting.network import operation_of
+from studies.pv_datacenter_siting.operated_chains import operation_of
 from studies.pv_datacenter_siting.operated_cost import OperatedCost
 from studies.pv_datacenter_siting.operated_plan import OperatedProposal
 from studies.pv_datacenter_siting.operation_rows import OtherPlanRow, SetPointRow

@@ -22,6 +22,7 @@ from studies.pv_datacenter_siting.rows import YearRow
 from studies.pv_datacenter_siting.storage_offer import StorageOffer, offer_storage
 from studies.pv_datacenter_siting.storage_rows import storage_rows
 from studies.pv_datacenter_siting.trips import trip_rows
+from studies.shared.run_processes import run_processes
 from studies.shared.task import Row
 
 
@@ -50,6 +51,9 @@ def keep_operated(
 
     One that breaks limits however taps move has no operation and no year.
     """
+    beside = run_processes()
+    if beside is not None:
+        beside.start()  # the program with foresight hides how long that takes
     proposed, plan = _propose(question, case, start, known, excluded, asked.narrowed, report), f"plan {number}"
     if proposed.found is None:
         assert proposed.refused is not None

@@ -14,7 +14,8 @@ from g2g_opt.batch.own_controls import Standing
 from solvers.siting.problem import SitingPlan, excess
 from studies.pv_datacenter_siting.case import SitingCase
 from studies.pv_datacenter_siting.days import Day, by_day
-from studies.pv_datacenter_siting.network import Simulated, SitingNetwork, operation_of
+from studies.pv_datacenter_siting.network import Simulated, SitingNetwork
+from studies.pv_datacenter_siting.operated_chains import operation_of
 from studies.pv_datacenter_siting.year import BrokenHour
 from studies.pv_datacenter_siting.year_network import network_over_days, over_hours
 
@@ -97,6 +98,26 @@ class OperatedYear:
         return found
 
 
+@dataclass(frozen=True, eq=False)
+class _Worst:
+    """Of limits (row, 1), how far outside the worst row is, all rows are together, and which row is the worst; the
+    least distance of a voltage to the lower and to the upper limit.
+    """
+
+    low: Floats
+    high: Floats
+
+    def __call__(self, voltage: Floats, loading: Floats) -> Floats:
+        over = excess(np.concatenate([voltage, loading]), self.low, self.high)
+        low, high = self.low[: len(voltage)], self.high[: len(voltage)]
+        return np.stack(
+            [
+                *(over.max(axis=0), over.sum(axis=0), over.argmax(axis=0)),
+                *((voltage - low).min(axis=0), (high - voltage).min(axis=0)),
+            ]
+        )
+
+
 def operate_year(
     case: SitingCase,
     plan: SitingPlan,
@@ -109,20 +130,8 @@ def operate_year(
     A year that may go `like` this one saves time.
     """
     network = network_over_days(case, None)
-    n, limits = network.n_voltages, network.limit_rows()
-    low, high = (side[:n] for side in limits)
-
-    def reduce(voltage: Floats, loading: Floats) -> Floats:
-        over = excess(np.concatenate([voltage, loading]), *limits)
-        return np.stack(
-            [
-                *(over.max(axis=0), over.sum(axis=0), over.argmax(axis=0)),
-                *((voltage - low).min(axis=0), (high - voltage).min(axis=0)),
-            ]
-        )
-
     guesses = None if like is None else like.series.begins
-    series = _operated(case, plan, set_points, network, begins, reduce, guesses)
+    series = _operated(case, plan, set_points, network, begins, _Worst(*network.limit_rows()), guesses)
     levels = case.question.levels
     shape = len(levels), len(network.sun) // 24, 24
     over, over_all, row, below, above = series.rows.reshape(5, *shape)

@@ -29,7 +29,7 @@ from studies.pv_datacenter_siting.compared_days import (
     year_guessed,
 )
 from studies.pv_datacenter_siting.days import is_chosen_by
-from studies.pv_datacenter_siting.network import operation_of
+from studies.pv_datacenter_siting.operated_chains import operation_of
 
 # Volts by which all set-points are moved at first, on the control's side, and bands that are tried.
 _SHIFTS_V = (0.0, -2.0, -4.0, 2.0)

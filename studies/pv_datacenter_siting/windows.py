@@ -19,7 +19,8 @@ from g2g_opt.tap_position import TapPosition
 from solvers.siting.problem import SitingPlan
 from studies.pv_datacenter_siting.case import SitingCase
 from studies.pv_datacenter_siting.days import STEPS_A_DAY, STEPS_AN_HOUR
-from studies.pv_datacenter_siting.network import Simulated, operation_of, set_point_edits
+from studies.pv_datacenter_siting.network import Simulated, set_point_edits
+from studies.pv_datacenter_siting.operated_chains import operation_of
 from studies.pv_datacenter_siting.rows import NearestRow
 
 _STEP_S = 900

@@ -14,6 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
@@ -36,6 +37,7 @@ _RUN_S = 0.005
 _STEP_S: dict[Engine, float] = {"batch": 5e-5, "opendss": 3e-4}
 
 Runs = Sequence[tuple[Plan, Scenario]]
+Piece = TypeVar("Piece")
 Result = TypeVar("Result")
 
 
@@ -72,17 +74,30 @@ class RunProcesses:
             self._miss(saved_s)
             return done
         self.start()
-        futures = [(part, self._submit(alone, [runs[k] for k in part])) for part in others if part]
-        found = dict(zip(mine, alone([runs[k] for k in mine]), strict=True))
-        for part, future in futures:
-            try:
-                done = future.result()
-            except BrokenProcessPool as error:
-                logger.warning("a process beside this one has ended (%s): its runs are simulated here", error)
-                self._n_others = 0
-                done = alone([runs[k] for k in part])
-            found.update(zip(part, done, strict=True))
+        parts = [mine, *(part for part in others if part)]
+        done_parts = self.spread(alone, alone, [[runs[k] for k in part] for part in parts])
+        found = dict(zip(chain(*parts), chain(*done_parts), strict=True))
         return [found[k] for k in range(len(runs))]
+
+    def spread(
+        self, here: Callable[[Piece], Result], beside: Callable[[Piece], Result], pieces: Sequence[Piece]
+    ) -> list[Result]:
+        """What is made of each piece: of the first by `here`, of the others by `beside` in the other processes."""
+        futures = [self._submit(beside, piece) for piece in pieces[1:]]
+        found = [here(pieces[0])]
+        for piece, future in zip(pieces[1:], futures, strict=True):
+            try:
+                found.append(future.result())
+            except BrokenProcessPool as error:
+                logger.warning("a process beside this one has ended (%s): its part is simulated here", error)
+                self._n_others = 0
+                found.append(here(piece))
+        return found
+
+    @property
+    def n_ready(self) -> int:
+        """Processes that can begin at once, this one among them."""
+        return self._n_others + 1 if self._is_ready() else 1
 
     def _is_ready(self) -> bool:
         return self._first is not None and self._first.done()

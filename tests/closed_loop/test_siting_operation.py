@@ -29,8 +29,8 @@ from studies.pv_datacenter_siting.case import year_value_per_kw
 from studies.pv_datacenter_siting.compared_days import ComparedDays, worth_of
 from studies.pv_datacenter_siting.hand_over import hand_over_texts
 from studies.pv_datacenter_siting.made_again import has_room
-from studies.pv_datacenter_siting.network import operation_of
 from studies.pv_datacenter_siting.offered import Storage
+from studies.pv_datacenter_siting.operated_chains import operation_of
 from studies.pv_datacenter_siting.operated_year import operate_year, simulated_year
 from studies.pv_datacenter_siting.operation import MOVES, banks, begun, neighbours, nudged, uniform
 from studies.pv_datacenter_siting.operation_rows import AS_IT_IS, CHOSEN_BY, HELD_OUT, HeldOutRow, OperationRow

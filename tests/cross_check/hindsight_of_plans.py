@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from solvers.siting.problem import SitingPlan, excess
 from studies.pv_datacenter_siting.case import SitingCase
 from studies.pv_datacenter_siting.compared_days import ends_of
-from studies.pv_datacenter_siting.network import no_plan, operation_of
+from studies.pv_datacenter_siting.network import no_plan
+from studies.pv_datacenter_siting.operated_chains import operation_of
 from studies.pv_datacenter_siting.year_network import network_over_days, over_hours
 
 Floats = NDArray[np.float64]
