@@ -188,6 +188,8 @@ def _classify(
     named = set(bus.phases)
     if block is None or not len(numbers):
         return replace(bus, phases=(), unserved=bus.phases)
+    if _is_earthed(bus, open_v, block):
+        return replace(bus, phases=(), neutral=int(numbers.min()))
     stiff = ~_is_soft(block, open_v)
     neutral = _neutral(bus, numbers, open_v, stiff & ~stars)
     at_neutral = int(np.flatnonzero(numbers == neutral)[0]) if neutral else -1
@@ -223,6 +225,12 @@ def _classify(
     return replace(
         bus, phases=phases, neutral=neutral, three_wire=three_wire, unserved=unserved, legs=legs, beyond=beyond
     )
+
+
+def _is_earthed(bus: Bus, open_v: Complexes, block: Complexes) -> bool:
+    """Does a bus hold nothing but conductors to earth: at no voltage without loads, and not for want of a path?"""
+    own = np.diag(block)
+    return bool((np.abs(open_v) < _NO_VOLTAGE_PU * 1e3 * bus.kv_ln).all() and (own.imag > -np.abs(own.real)).all())
 
 
 def _is_soft(block: Complexes, open_v: Complexes) -> NDArray[np.bool_]:
