@@ -207,6 +207,9 @@ def _with_power(circuit: Circuit, unit: OwnUnit) -> OwnUnit:
                 circuit.activate(f"generator.{unit.name}")
                 circuit.ask("Generators_Set_Name", unit.name.encode())
                 asked_kva = complex(float(circuit.ask("Generators_Get_kW")), float(circuit.ask("Generators_Get_kvar")))
+                if unit.law in (UnitLaw.VARS, UnitLaw.VARS_IMPEDANCE):
+                    # These vars follow neither GenMult nor a shape.
+                    asked_kva = complex(asked_kva.real, float(circuit.ask_property(f"Generator.{unit.name}.kvar")))
                 return replace(unit, power_va=1e3 * asked_kva / unit.n_phases)
             share = np.where(m <= low, m / (low or 1.0), 1.0)
     return replace(unit, power_va=fed_va / float(share.sum()))
