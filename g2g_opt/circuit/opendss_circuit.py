@@ -6,7 +6,6 @@ import of 20 ms instead of 400, and one call that sets the power of all injectio
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from g2g_opt.circuit.block_look import SolutionLook, look_at_none
 from g2g_opt.circuit.element_names import INJECTION_PREFIX, as_word
+from g2g_opt.circuit.engine_answers import json_of, text_of
 from g2g_opt.circuit.engine_library import ffi, lib, new_context
 from g2g_opt.circuit.parts import Bus, Regulator
 from g2g_opt.circuit.rounding import allow_for_rounding
@@ -37,10 +37,6 @@ SETTLED_DT_S = 300.0
 SETTLING_ROUNDS = 500
 _ROUNDS_EXCEEDED = 485  # OpenDSS's number of that error
 KEEP_YPRIM = 2  # SetterFlags_AvoidFullRecalc: a change of power goes into the compensation current only
-
-
-def _text(answer: Any) -> str:
-    return "" if answer == ffi.NULL else str(ffi.string(answer).decode(errors="replace"))
 
 
 class Circuit:
@@ -91,20 +87,25 @@ class Circuit:
         lib.ctx_Text_Set_Command(self.context, text.encode())
         if self._error[0] != 0:
             raise InputError(f"OpenDSS refused {text!r}: {self._told()}")
-        return _text(lib.ctx_Text_Get_Result(self.context))
+        return text_of(lib.ctx_Text_Get_Result(self.context))
 
     def ask_property(self, name: str) -> str:
         """What OpenDSS says of a property, such as "Load.a.kW"."""
+        element, _, own = name.rpartition(".")
+        if element.count(".") > 1:
+            # In a question, a dot ends a name.
+            self.command(f"Select {as_word(element)}")
+            name = own
         return self.command(f"? {as_word(name)}")
 
     def select_winding(self, element: str, winding: int) -> None:
         """Let questions about an element such as "transformer.t" be about one of its windings."""
-        self.command(f"{as_word(f'{element}.wdg')}={winding}")
+        self.command(f"Edit {as_word(element)} wdg={winding}")
 
     def _told(self) -> str:
         """OpenDSS's own words on its latest error, which is over then."""
         self._error[0] = 0
-        words = " ".join(_text(lib.ctx_Error_Get_Description(self.context)).split())
+        words = " ".join(text_of(lib.ctx_Error_Get_Description(self.context)).split())
         found = _SINGULAR.search(words)
         return f"{found[1].lower()}.{found[2]} has a length or an impedance of zero" if found else words
 
@@ -124,7 +125,7 @@ class Circuit:
 
     def ask_text(self, question: str, *arguments: Any) -> str:
         """As `ask`, for a text; empty where the engine has none."""
-        return _text(self.ask(question, *arguments))
+        return text_of(self.ask(question, *arguments))
 
     def _array(self, function: Any, kind: str) -> Any:
         """A copy of an array result: 'double' or 'int32_t' as numpy, 'char*' as strings."""
@@ -375,21 +376,12 @@ class Circuit:
 
     def stated_properties(self) -> dict[str, Any]:
         """What was set of the active element, by property in lower case, in the order it was set in."""
-        properties = _from_json(self._call(lib.ctx_DSSElement_ToJSON, 0))
+        properties = json_of(self._call(lib.ctx_DSSElement_ToJSON, 0))
         return {key.lower(): value for key, value in properties.items()}
 
     def stated_properties_of(self, kind: str) -> dict[str, dict[str, Any]]:
         """As `stated_properties`, of all linecodes, wire data, ...: what is no circuit element, by lower-case name."""
         self._call(lib.ctx_Circuit_SetActiveClass, kind.encode())
-        entries = _from_json(self._call(lib.ctx_ActiveClass_ToJSON, 0))
+        entries = json_of(self._call(lib.ctx_ActiveClass_ToJSON, 0))
         lower = [{key.lower(): value for key, value in entry.items()} for entry in entries]
         return {str(properties["name"]).lower(): properties for properties in lower}
-
-
-def _from_json(answer: Any) -> Any:
-    """What the engine wrote as JSON; `InputError` where it holds NaN or an infinite figure, which it writes bare."""
-    text = ffi.string(answer).decode(errors="replace")
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise InputError(f"an element's figure is no finite number: {text[:200]}") from error
