@@ -194,7 +194,7 @@ def read_network(circuit: Circuit, buses: Mapping[str, Bus] | None = None, steer
             kva_of[f"{unit.kind}.{unit.name}"] = 1e-3 * unit.held.rating_var * len(unit.branch_nodes())
     for unit in units:
         if unit.follows_load:
-            raise UnsupportedByBatch(f"generator {unit.name} is switched by the load level")
+            raise UnsupportedByBatch(f"{unit.kind} {unit.name} is switched by the load level")
         kva = kva_of.get(f"{unit.kind}.{unit.name}")
         for part, share in parts_of_unit(unit if kva is None else rated_vars(unit, kva)):
             if part.power_va == 0.0:

@@ -181,7 +181,7 @@ class Circuit:
             self._kw_pointer = ffi.cast("double*", self.injection_kw.ctypes.data)
             self._kvar_pointer = ffi.cast("double*", self.injection_kvar.ctypes.data)
         self._solve_function = lib.ctx_Solution_Solve if self._control else lib.ctx_Solution_SolveNoControl
-        self._call(lib.ctx_Solution_SolveNoControl)
+        self.solve_anew()
         names = self._array(lib.ctx_Circuit_Get_YNodeOrder, "char*")
         self.node_bus = [name.rpartition(".")[0].lower() for name in names]
         self.node_phase = np.array([int(name.rpartition(".")[2]) for name in names])
@@ -213,6 +213,8 @@ class Circuit:
             # The engine's own setter of this number leaves the loads as they are.
             self.command(f"Set LoadMult={self._load_multiplier * share:.17g}")
             self.load_share = share
+            if not self._control:
+                self._call(lib.ctx_Solution_InitSnap)
 
     def edit_injection(self, place: int, kw: float, kvar: float) -> None:
         """Give one injection a power and renew its admittance in the system matrix.
@@ -224,6 +226,14 @@ class Circuit:
         self.injection_kw[place], self.injection_kvar[place] = kw, kvar
 
     # --- solving and reading
+
+    def solve_anew(self) -> None:
+        """Solve with the controls holding still, generators and storage dispatched by the present load level.
+
+        Without controls OpenDSS keeps that level as it was, at first none. What does not converge raises nothing.
+        """
+        self._call(lib.ctx_Solution_InitSnap)
+        self._call(lib.ctx_Solution_SolveNoControl)
 
     def solve(self, *, held: bool = False) -> None:
         """Set the injections and solve; `held`: with the circuit's controls holding still and no time passing.

@@ -67,7 +67,7 @@ def studied_state(commands: Sequence[str], at: datetime | None = None) -> Studie
     loadmult = circuit.command("Get loadmult")
     multiplier, snapshot = float(loadmult), _SNAPSHOT.format(loadmult=loadmult)
     circuit.command(snapshot)
-    circuit.ask("Solution_SolveNoControl")
+    circuit.solve_anew()
     controls, protection = _controls(circuit), Protection(circuit)
     before = positions(circuit)
     settled, moved = [*switches, *begin, snapshot], []

@@ -293,6 +293,10 @@ REFUSED = {
         ["New Generator.gen bus1=end phases=3 kV=12.47 kW=100 dispmode=loadlevel dispvalue=0.5"],
         "generator gen is switched by the load level",
     ),
+    "storage that charges and discharges by the load level": (
+        ["New Storage.cell bus1=end phases=3 kV=12.47 kWrated=100 dispmode=loadlevel chargetrigger=0.3"],
+        "storage cell is switched by the load level",
+    ),
     "balanced PV system": (
         ["New PVSystem.sun bus1=end phases=3 kV=12.47 kVA=100 Pmpp=100 balanced=yes"],
         "pvsystem sun feeds in its phases alike",
