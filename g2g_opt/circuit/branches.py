@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -27,13 +28,16 @@ _SOURCES = {"vsource", "isource", "gicsource"}
 _ALWAYS = {"line", "transformer", "autotrans"}
 
 
-def read_branches(circuit: Circuit, ask_stated: bool = False) -> list[Branch]:
+def read_branches(
+    circuit: Circuit, ask_stated: bool = False, ratings: Mapping[str, Collection[str]] = MappingProxyType({})
+) -> list[Branch]:
     """Everything that carries current between two buses, with present admittances (read anew after a tap change).
 
     Lines, transformers of every kind, reactors and capacitors in series, and whatever else has two ends. A reactor or
     capacitor whose rating nobody stated has none: OpenDSS makes it of a size that is its own default. `ask_stated` also
     finds out whether the ratings of lines and transformers were stated (`Branch.rating_is_stated`), and rates lines
-    that are made of wires or cables by the weakest of their phases.
+    that are made of wires or cables by the weakest of their phases. `ratings` are those that the circuit's files state
+    of lines themselves (see `stated_ratings`): the engine does not tell one of 400 A behind a line code from none.
     """
     found = []
     linecodes = circuit.stated_properties_of("LineCode") if ask_stated else {}
@@ -58,8 +62,11 @@ def read_branches(circuit: Circuit, ask_stated: bool = False) -> list[Branch]:
         n_open = [_n_open(circuit, terminal, n_phases) for terminal in range(1, n_terminals + 1)]
         rating_a = float(circuit.ask("CktElement_Get_NormalAmps"))
         emergency_a = float(circuit.ask("CktElement_Get_EmergAmps"))
+        own = ratings.get(f"{kind}.{name}", ())
         stated = _is_stated(circuit, kind, name, rating_a, linecodes) if ask_stated or kind not in _ALWAYS else True
+        stated = stated or "normamps" in own
         emergency_stated = not ask_stated or _emergency_is_stated(circuit, kind, name, emergency_a, stated, linecodes)
+        emergency_stated = emergency_stated or "emergamps" in own
         if kind not in _ALWAYS and not stated:
             rating_a = emergency_a = 0.0
         opendss_rating_a = rating_a

@@ -67,6 +67,28 @@ def test_400_amperes_are_a_rating_if_they_were_stated(body: tuple[str, ...], sta
 
 
 @pytest.mark.parametrize(
+    ("lines", "stated"),
+    [
+        ("New Line.x bus1=a bus2=b linecode=c length=1 normamps=400 emergamps=600", (True, True)),
+        ("New Line.x bus1=a bus2=b linecode=c\n~ normamps=400 emergamps=600", (True, True)),
+        ("New Line.x bus1=a bus2=b linecode=c\nLine.X.normamps=400 emergamps=600", (True, True)),
+        ("New Line.x bus1=a bus2=b linecode=c emergamps=600", (False, True)),
+        ("New Line.x bus1=a bus2=b normamps=400 emergamps=600 linecode=c", (False, False)),
+        ("New Line.x bus1=a bus2=b linecode=c\nNew Load.y bus1=b kw=5 kv=12.47\n~ kw=4", (False, False)),
+    ],
+)
+def test_the_usual_ratings_behind_a_line_code_are_stated_ones(
+    lines: str, stated: tuple[bool, bool], tmp_path: Path
+) -> None:
+    path = tmp_path / "own.dss"
+    head = f"New Circuit.c bus1=a basekv=12.47\n{CODE.replace('Linecode.d', 'Linecode.c')}"
+    path.write_text(f"{head}\n{lines}\nSet voltagebases=[12.47]\nCalcVoltageBases\n", encoding="utf-8")
+    (branch,) = Feeder.from_dss(path).branches
+    assert (branch.rating_is_stated, branch.emergency_is_stated) == stated
+    assert (branch.rating_a, branch.emergency_a) == (400.0, 600.0)
+
+
+@pytest.mark.parametrize(
     ("body", "name", "rated"),
     [
         ("New Reactor.x bus1=end bus2=far R=0.1 X=1", "reactor.x", False),
