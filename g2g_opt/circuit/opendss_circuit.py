@@ -44,7 +44,7 @@ class Circuit:
 
     `tolerance` is OpenDSS's per-unit voltage change between iterations at which it stops. `regulator_control_dt_s`
     switches OpenDSS's own regulator controls on, with this much time passing at each solve (from `SETTLED_DT_S` on they
-    settle within it); None leaves taps to us.
+    settle within it); None leaves taps to us. `left_control_mode` is that in which the commands leave it.
 
     Node order (`node_bus`, `node_phase`) is OpenDSS's system order and fixed after `finish`.
     Raises `InputError` with OpenDSS's own words if a command fails.
@@ -66,6 +66,7 @@ class Circuit:
             self.command(text)
         if lib.ctx_DSS_Get_NumCircuits(self.context) == 0:
             raise InputError("the OpenDSS commands define no circuit; the master file needs a 'New Circuit.' line")
+        self.left_control_mode = self.command("Get controlmode").lower()
         self._control, self.controls_acted = regulator_control_dt_s is not None, False
         self.settles_each_step = regulator_control_dt_s is not None and regulator_control_dt_s >= SETTLED_DT_S
         self._settles = self._control and not self.settles_each_step
