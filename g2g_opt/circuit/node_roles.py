@@ -251,7 +251,9 @@ def _classify(
     if not three_wire:
         # Further phases, such as those of a second circuit at the same bus, against the same neutral.
         phases, beyond = (*phases, *beyond), ()
-    legs = len(kept) == len(phases) == 2 and _are_legs(open_v[kept] - (open_v[at_neutral] if at_neutral >= 0 else 0.0))
+    to_neutral = open_v[kept] - (open_v[at_neutral] if at_neutral >= 0 else 0.0)
+    legs = len(kept) == len(phases) == 2 and _are_legs(to_neutral)
+    legs = legs or (three_wire and len(kept) == 3 and _has_high_leg(bus, to_neutral))
     return replace(
         bus, phases=phases, neutral=neutral, three_wire=three_wire, unserved=unserved, legs=legs, beyond=beyond
     )
@@ -303,6 +305,17 @@ def _stands_around(bus: Bus, to_neutral: Complexes) -> bool:
 def _are_legs(to_neutral: Complexes) -> bool:
     """Are two voltages (V) to neutral those of a winding's two halves, and not of two phases (1.73 times apart)?"""
     return bool(abs(to_neutral[0] - to_neutral[1]) > _LEGS * np.abs(to_neutral).mean())
+
+
+def _has_high_leg(bus: Bus, to_neutral: Complexes) -> bool:
+    """Do three voltages (V) hold the legs of a winding, of which the bus has its base, and a high leg beside them?"""
+    pairs = [to_neutral[[k, (k + 1) % 3]] for k in range(3)]
+    return any(
+        np.ptp(np.abs(pair)) < _NO_VOLTAGE_PU * np.abs(pair).mean()
+        and _are_legs(pair)
+        and abs(pair[0] - pair[1]) > _LEGS * 1e3 * bus.kv_ln > 0.0
+        for pair in pairs
+    )
 
 
 def _has_no_neutral(block: Complexes, open_v: Complexes, phases: Sequence[int], neutral: int, own_va: float) -> bool:
