@@ -16,6 +16,7 @@ from typing import Any
 
 from g2g_opt.circuit.branches import read_branches
 from g2g_opt.circuit.copies import copied_notes
+from g2g_opt.circuit.described_elements import stated_ratings
 from g2g_opt.circuit.direct import open_direct
 from g2g_opt.circuit.elements import load_branches
 from g2g_opt.circuit.node_roles import classify_buses
@@ -285,7 +286,7 @@ def _parts(commands: tuple[str, ...]) -> dict[str, Any]:
         "buses": MappingProxyType(buses),
         "regulators": MappingProxyType(regulators),
         "compiled_taps": MappingProxyType({name: circuit.tap(regulator) for name, regulator in regulators.items()}),
-        "branches": tuple(read_branches(circuit, ask_stated=True)),
+        "branches": tuple(read_branches(circuit, ask_stated=True, ratings=stated_ratings(commands))),
         "isolated_buses": tuple(sorted(bus.name for bus in buses.values() if not bus.phases and not bus.neutral)),
         "own_loads": _own_loads(circuit, loads),
         "regulator_notes": found.notes,

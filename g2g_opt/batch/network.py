@@ -19,7 +19,7 @@ from g2g_opt.circuit.branches import read_branches
 from g2g_opt.circuit.element_names import as_word
 from g2g_opt.circuit.elements import LINEAR_KINDS, elements, linear_elements, load_branches, source_currents_a
 from g2g_opt.circuit.inverters import read_inverters
-from g2g_opt.circuit.node_roles import reached_nodes
+from g2g_opt.circuit.node_roles import earthed_behind, reached_nodes
 from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.circuit.parts import Branch, Bus, LinearElement
 from g2g_opt.circuit.regulators import read_regulators
@@ -86,8 +86,8 @@ class Network:
     circuit's own loads (see `load_law`), `load_shape` the place among `load_shapes` ("" first: none) of the shape that
     each follows over a year (of a unit's branch its place among `unit_shares`, behind them), `banks_off` the capacitors
     that the circuit is left without, as they would be in service, `start_v` a solution (V, node) at the taps the
-    circuit was left at, `alive` the nodes with a path to a source. `units` are generators, PV systems and storage,
-    which are among the branches.
+    circuit was left at, `alive` the nodes with a path to a source, be it through a load (see `earthed_behind`). `units`
+    are generators, PV systems and storage, which are among the branches.
     """
 
     nodes: tuple[tuple[str, int], ...]
@@ -194,7 +194,7 @@ def read_network(circuit: Circuit, buses: Mapping[str, Bus] | None = None, steer
             kva_of[f"{unit.kind}.{unit.name}"] = 1e-3 * unit.held.rating_var * len(unit.branch_nodes())
     for unit in units:
         if unit.follows_load:
-            raise UnsupportedByBatch(f"generator {unit.name} is switched by the load level")
+            raise UnsupportedByBatch(f"{unit.kind} {unit.name} is switched by the load level")
         kva = kva_of.get(f"{unit.kind}.{unit.name}")
         for part, share in parts_of_unit(unit if kva is None else rated_vars(unit, kva)):
             if part.power_va == 0.0:
@@ -217,6 +217,7 @@ def read_network(circuit: Circuit, buses: Mapping[str, Bus] | None = None, steer
     nodes = tuple(zip(circuit.node_bus, circuit.node_phase.tolist(), strict=True))
     regulators = read_regulators(circuit).regulators
     alive = reached_nodes(len(nodes), linear, source_a)
+    alive = earthed_behind(linear, alive, list(zip(begins, ends, strict=True)))
     for name, first, second in zip(names, begins, ends, strict=True):
         if first >= 0 and second >= 0 and alive[first] != alive[second]:
             bus, phase = nodes[second if alive[first] else first]

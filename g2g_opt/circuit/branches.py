@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -23,20 +24,26 @@ _MADE_OF = {
     "reactor": {"kvar"},
     "capacitor": {"kvar"},
 }
+# Codes that hand a rating on, and the objects of either by name with what is stated of them.
+_CODES = ("LineCode", "XfmrCode")
+Codes = Mapping[str, Mapping[str, Mapping[str, Any]]]
 _SOURCES = {"vsource", "isource", "gicsource"}
 _ALWAYS = {"line", "transformer", "autotrans"}
 
 
-def read_branches(circuit: Circuit, ask_stated: bool = False) -> list[Branch]:
+def read_branches(
+    circuit: Circuit, ask_stated: bool = False, ratings: Mapping[str, Collection[str]] = MappingProxyType({})
+) -> list[Branch]:
     """Everything that carries current between two buses, with present admittances (read anew after a tap change).
 
     Lines, transformers of every kind, reactors and capacitors in series, and whatever else has two ends. A reactor or
     capacitor whose rating nobody stated has none: OpenDSS makes it of a size that is its own default. `ask_stated` also
     finds out whether the ratings of lines and transformers were stated (`Branch.rating_is_stated`), and rates lines
-    that are made of wires or cables by the weakest of their phases.
+    that are made of wires or cables by the weakest of their phases. `ratings` are those that the circuit's files state
+    of lines (see `stated_ratings`): the engine does not tell one of 400 A from none where a line code comes before.
     """
     found = []
-    linecodes = circuit.stated_properties_of("LineCode") if ask_stated else {}
+    codes = {kind: circuit.stated_properties_of(kind) for kind in _CODES} if ask_stated else {}
     conductors = ConductorRatings(circuit) if ask_stated else None
     for kind, name in elements(circuit):
         n_terminals = int(circuit.ask("CktElement_Get_NumTerminals"))
@@ -58,8 +65,11 @@ def read_branches(circuit: Circuit, ask_stated: bool = False) -> list[Branch]:
         n_open = [_n_open(circuit, terminal, n_phases) for terminal in range(1, n_terminals + 1)]
         rating_a = float(circuit.ask("CktElement_Get_NormalAmps"))
         emergency_a = float(circuit.ask("CktElement_Get_EmergAmps"))
-        stated = _is_stated(circuit, kind, name, rating_a, linecodes) if ask_stated or kind not in _ALWAYS else True
-        emergency_stated = not ask_stated or _emergency_is_stated(circuit, kind, name, emergency_a, stated, linecodes)
+        stated = _is_stated(circuit, kind, name, rating_a, codes) if ask_stated or kind not in _ALWAYS else True
+        emergency_stated = not ask_stated or _emergency_is_stated(circuit, kind, name, emergency_a, stated, codes)
+        if (own := ratings.get(f"{kind}.{name}")) is not None:
+            stated = rating_a != DEFAULT_RATING_A or "normamps" in own
+            emergency_stated = emergency_a != DEFAULT_EMERGENCY_A or "emergamps" in own
         if kind not in _ALWAYS and not stated:
             rating_a = emergency_a = 0.0
         opendss_rating_a = rating_a
@@ -118,15 +128,17 @@ def _is_switch(circuit: Circuit, name: str) -> bool:
     return bool(circuit.ask("Lines_Get_IsSwitch"))
 
 
-def _is_stated(
-    circuit: Circuit, kind: str, name: str, rating_a: float, linecodes: Mapping[str, Mapping[str, Any]]
-) -> bool:
+def _is_stated(circuit: Circuit, kind: str, name: str, rating_a: float, codes: Codes) -> bool:
     """Did somebody state an element's rating, or what it is made of?"""
     if kind == "line" and rating_a != DEFAULT_RATING_A:
         return True
     circuit.activate(f"{kind}.{name}")
     named = circuit.stated_properties()
     if kind != "line":
+        if kind == "transformer" and codes.get("XfmrCode"):
+            # The engine forgets that the code was stated where something else was behind it.
+            code = circuit.ask_property(f"{kind}.{name}.xfmrcode").strip().lower()
+            named |= codes["XfmrCode"].get(code, {})
         return "normamps" in named or bool(_MADE_OF.get(kind, set()) & named.keys())
     if "normamps" not in named:
         return False
@@ -136,11 +148,11 @@ def _is_stated(
     order = list(named)
     if "emergamps" in named and order.index("normamps") > order.index("emergamps"):
         return True
-    return "normamps" in linecodes.get(str(named["linecode"]).lower(), {})
+    return "normamps" in codes.get("LineCode", {}).get(str(named["linecode"]).lower(), {})
 
 
 def _emergency_is_stated(
-    circuit: Circuit, kind: str, name: str, emergency_a: float, stated: bool, linecodes: Mapping[str, Mapping[str, Any]]
+    circuit: Circuit, kind: str, name: str, emergency_a: float, stated: bool, codes: Codes
 ) -> bool:
     """Did somebody state an element's emergency rating, or (but for lines) what it is made of?"""
     if kind != "line":
@@ -157,7 +169,7 @@ def _emergency_is_stated(
     order = list(named)
     if "normamps" not in named or order.index("emergamps") < order.index("normamps"):
         return True
-    return "emergamps" in linecodes.get(str(named["linecode"]).lower(), {})
+    return "emergamps" in codes.get("LineCode", {}).get(str(named["linecode"]).lower(), {})
 
 
 def _nameplate(circuit: Circuit, kind: str, name: str, n_terminals: int) -> dict[str, Any]:

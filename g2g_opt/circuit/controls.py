@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.circuit.element_names import named
 from g2g_opt.circuit.element_properties import ElementProperties
 from g2g_opt.circuit.elements import elements
 from g2g_opt.circuit.fuses import FuseSettings, read_fuses
@@ -169,7 +170,7 @@ def read_controls(circuit: Circuit) -> ControlReading:
 
 def _reg_control(circuit: Circuit, name: str) -> RegControlSettings:
     own = ElementProperties(circuit, f"RegControl.{name}")
-    transformer = own.text("transformer").lower().rpartition(".")[2]
+    transformer = named(own.text("transformer"))
     kind = "transformer" if circuit.has(f"Transformer.{transformer}") else "autotrans"
     changer = ElementProperties(circuit, f"{kind}.{transformer}")
     winding, tap_winding = int(own.text("winding")), int(own.text("tapwinding"))
@@ -238,7 +239,7 @@ def _next_phase(is_delta: list[bool], base_v: list[float], high_leads: bool) -> 
 
 def _cap_control(circuit: Circuit, name: str) -> CapControlSettings:
     own = ElementProperties(circuit, f"CapControl.{name}")
-    capacitor = own.text("capacitor").lower().rpartition(".")[2]
+    capacitor = named(own.text("capacitor"))
     bank = ElementProperties(circuit, f"Capacitor.{capacitor}")
     circuit.activate(f"Capacitor.{capacitor}")
     is_open = bool(circuit.ask("CktElement_IsOpen", 1, 0))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from g2g_opt.circuit.script_file.tokens import Parameter, ScriptError, parameters
+from g2g_opt.circuit.described_elements import MAKES_MATRICES, described
 from g2g_opt.errors import listed
 
 # Properties that a copy does not get, by kind (OpenDSS C-API 0.14.5; of lines see `_missing`).
@@ -19,9 +19,6 @@ _LEFT_OUT = {
 # Words of a line whose impedance is its own, and of one whose impedance its code or its wires make anew.
 _IMPEDANCE = ("r1", "x1", "r0", "x0", "rmatrix", "xmatrix")
 _MADE_ANEW = ("linecode", "geometry", "spacing", "wires", "switch")
-# What makes the matrices of all lines, which is what a copy takes. A file's own Solve does, and is left out.
-_MAKES_MATRICES = "calcvoltagebases"
-_CHOOSES = ("select", "set")
 _SHOWN = 8
 
 
@@ -39,8 +36,8 @@ def copied_notes(commands: Sequence[str]) -> tuple[str, ...]:
     of_copies: dict[str, set[str]] = {}
     copies: dict[str, _Copy] = {}
     with_matrix: set[str] = set()
-    for name, given in _described(commands):
-        if name == _MAKES_MATRICES:
+    for name, given in described(commands):
+        if name == MAKES_MATRICES:
             with_matrix = set(stated)
             continue
         own = stated.setdefault(name, set())
@@ -72,28 +69,3 @@ def _missing(name: str, copy: _Copy, own: set[str]) -> list[str]:
     is_made = copy.has_matrix or own & {*_IMPEDANCE, *_MADE_ANEW} or copied & {*_MADE_ANEW}
     found = [] if is_made else [word for word in _IMPEDANCE if word in copied]
     return [*found, *(["units"] if "units" in copied and "linecode" not in own else [])]
-
-
-def _described(commands: Sequence[str]) -> Iterator[tuple[str, list[Parameter]]]:
-    """Elements (kind.name) that commands make or change, with the named properties of each; and what makes matrices.
-
-    Commands are those of a `CircuitScript`, whose verbs and properties are in full. Others are passed over.
-    """
-    name = ""
-    for command in commands:
-        try:
-            verb, *given = parameters(command)
-        except (ScriptError, ValueError):
-            continue
-        word = verb.value.lower() if verb.name is None else ""
-        if verb.name is not None:
-            name, _, prop = verb.name.lower().rpartition(".")
-            given = [Parameter(prop, verb.value), *given]
-        elif word in ("new", "edit") and given:
-            name, given = given[0].value.lower(), given[1:]
-        elif word in _CHOOSES:
-            name = ""
-        if word == _MAKES_MATRICES:
-            yield word, []
-        elif name and word in ("", "new", "edit", "~"):
-            yield name, [parameter for parameter in given if parameter.name]

@@ -11,6 +11,9 @@ _SAFE_NAME = re.compile(r"[A-Za-z0-9_\-]+")
 # Blanks, commas and equals signs end a name, "!" and "//" the line, and quotes and brackets are not read at its start.
 _NEEDS_QUOTES = re.compile(r"""[\s,=!@"]|//|^[({\['"]""")
 
+# OpenDSS writes these before a name or not.
+_KINDS_TOLD = ("transformer", "autotrans", "capacitor", "xycurve")
+
 
 def check_name(kind: str, name: str) -> str:
     """`name` if it is safe inside an OpenDSS command, else `InputError`."""
@@ -24,3 +27,9 @@ def check_name(kind: str, name: str) -> str:
 def as_word(name: str) -> str:
     """A circuit's own name ("load.My Load", "old mill.1.2") as a command needs it: in quotes where it holds blanks."""
     return f'"{name}"' if _NEEDS_QUOTES.search(name) else name
+
+
+def named(told: str) -> str:
+    """The name, in lower case, in what OpenDSS tells of an element or curve that another refers to."""
+    kind, _, name = told.strip().lower().partition(".")
+    return name if kind in _KINDS_TOLD else told.strip().lower()

@@ -26,8 +26,9 @@ _MOVED = {
     "autotrans": ("taps",),
     "capacitor": ("states",),
     "pvsystem": ("kvar",),
-    "storage": ("kvar", "state"),
-    "generator": ("kvar",),
+    "storage": ("kvar", "state", "%charge", "%discharge"),
+    # Stating its watts makes OpenDSS set its vars, so that these come behind.
+    "generator": ("kw", "kvar"),
 }
 # The position of what may be open, and that of what is not.
 OPEN, NOWHERE = "open", "none"

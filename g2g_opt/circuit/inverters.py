@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.circuit.element_names import as_word
+from g2g_opt.circuit.element_names import as_word, named
 from g2g_opt.circuit.element_properties import ElementProperties
 from g2g_opt.circuit.elements import elements
 from g2g_opt.circuit.opendss_circuit import Circuit
@@ -118,7 +118,7 @@ def _settings(circuit: Circuit, control: str, element: str) -> InverterSettings:
         return circuit.ask_property(f"{element}.{prop}").strip().lower()
 
     def curve(prop: str, modes: tuple[str, ...]) -> Curve | None:
-        name = of_control(prop).rpartition(".")[2]
+        name = named(of_control(prop))
         return _curve(circuit, name) if name and mode in modes else None
 
     is_pv = element.startswith("pvsystem.")

@@ -83,13 +83,43 @@ def classify_buses(circuit: Circuit, loads: Sequence[LoadBranch] | None = None) 
 
 def reached_nodes(n: int, elements: Sequence[LinearElement], source_a: Complexes) -> NDArray[np.bool_]:
     """Which of `n` nodes have a path of admittances to a node where a source injects."""
+    island = _islands(n, elements)
+    return np.isin(island, np.unique(island[np.abs(source_a) > 0.0]))
+
+
+def earthed_behind(
+    elements: Sequence[LinearElement], reached: NDArray[np.bool_], pairs: Sequence[tuple[int, int]]
+) -> NDArray[np.bool_]:
+    """`reached`, and what loads between `pairs` of nodes lead to from there where that is earthed by itself.
+
+    Such is the neutral of a load that no line takes along, with an earthing at its bus.
+    """
+    island = _islands(len(reached), elements)
+    row, _, value = _entries(elements)
+    to_ground = np.zeros(island.max(initial=-1) + 1, dtype=np.complex128)
+    stiffest = np.zeros(len(to_ground))
+    np.add.at(to_ground, island[row], value)
+    np.maximum.at(stiffest, island[row], np.abs(value))
+    earthed = np.abs(to_ground) > _LEADS_OUT * stiffest
+    found = reached.copy()
+    ends = np.array([pair for pair in pairs if min(pair) >= 0], dtype=np.int64).reshape(-1, 2)
+    while True:
+        half = ends[found[ends[:, 0]] != found[ends[:, 1]]]
+        behind = np.where(found[half[:, 0]], half[:, 1], half[:, 0])
+        new = np.unique(island[behind[earthed[island[behind]]]])
+        if not len(new):
+            return found
+        found |= np.isin(island, new)
+
+
+def _islands(n: int, elements: Sequence[LinearElement]) -> Ints:
+    """The island of every node: nodes of one are connected by admittances."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
     row, column, _ = _entries(elements)
     graph = coo_matrix((np.ones(len(row)), (row, column)), shape=(n, n))
-    _, island = connected_components(graph, directed=False)
-    return np.isin(island, np.unique(island[np.abs(source_a) > 0.0]))
+    return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
 
 
 def _entries(elements: Sequence[LinearElement]) -> tuple[Ints, Ints, Complexes]:
@@ -188,6 +218,8 @@ def _classify(
     named = set(bus.phases)
     if block is None or not len(numbers):
         return replace(bus, phases=(), unserved=bus.phases)
+    if _is_earthed(bus, open_v, block):
+        return replace(bus, phases=(), neutral=int(numbers.min()))
     stiff = ~_is_soft(block, open_v)
     neutral = _neutral(bus, numbers, open_v, stiff & ~stars)
     at_neutral = int(np.flatnonzero(numbers == neutral)[0]) if neutral else -1
@@ -219,10 +251,18 @@ def _classify(
     if not three_wire:
         # Further phases, such as those of a second circuit at the same bus, against the same neutral.
         phases, beyond = (*phases, *beyond), ()
-    legs = len(kept) == len(phases) == 2 and _are_legs(open_v[kept] - (open_v[at_neutral] if at_neutral >= 0 else 0.0))
+    to_neutral = open_v[kept] - (open_v[at_neutral] if at_neutral >= 0 else 0.0)
+    legs = len(kept) == len(phases) == 2 and _are_legs(to_neutral)
+    legs = legs or (three_wire and len(kept) == 3 and _has_high_leg(bus, to_neutral))
     return replace(
         bus, phases=phases, neutral=neutral, three_wire=three_wire, unserved=unserved, legs=legs, beyond=beyond
     )
+
+
+def _is_earthed(bus: Bus, open_v: Complexes, block: Complexes) -> bool:
+    """Does a bus hold nothing but conductors to earth: at no voltage without loads, and not for want of a path?"""
+    own = np.diag(block)
+    return bool((np.abs(open_v) < _NO_VOLTAGE_PU * 1e3 * bus.kv_ln).all() and (own.imag > -np.abs(own.real)).all())
 
 
 def _is_soft(block: Complexes, open_v: Complexes) -> NDArray[np.bool_]:
@@ -265,6 +305,17 @@ def _stands_around(bus: Bus, to_neutral: Complexes) -> bool:
 def _are_legs(to_neutral: Complexes) -> bool:
     """Are two voltages (V) to neutral those of a winding's two halves, and not of two phases (1.73 times apart)?"""
     return bool(abs(to_neutral[0] - to_neutral[1]) > _LEGS * np.abs(to_neutral).mean())
+
+
+def _has_high_leg(bus: Bus, to_neutral: Complexes) -> bool:
+    """Do three voltages (V) hold the legs of a winding, of which the bus has its base, and a high leg beside them?"""
+    pairs = [to_neutral[[k, (k + 1) % 3]] for k in range(3)]
+    return any(
+        np.ptp(np.abs(pair)) < _NO_VOLTAGE_PU * np.abs(pair).mean()
+        and _are_legs(pair)
+        and abs(pair[0] - pair[1]) > _LEGS * 1e3 * bus.kv_ln > 0.0
+        for pair in pairs
+    )
 
 
 def _has_no_neutral(block: Complexes, open_v: Complexes, phases: Sequence[int], neutral: int, own_va: float) -> bool:

@@ -6,7 +6,6 @@ import of 20 ms instead of 400, and one call that sets the power of all injectio
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from g2g_opt.circuit.block_look import SolutionLook, look_at_none
 from g2g_opt.circuit.element_names import INJECTION_PREFIX, as_word
+from g2g_opt.circuit.engine_answers import json_of, text_of
 from g2g_opt.circuit.engine_library import ffi, lib, new_context
 from g2g_opt.circuit.parts import Bus, Regulator
 from g2g_opt.circuit.rounding import allow_for_rounding
@@ -39,16 +39,12 @@ _ROUNDS_EXCEEDED = 485  # OpenDSS's number of that error
 KEEP_YPRIM = 2  # SetterFlags_AvoidFullRecalc: a change of power goes into the compensation current only
 
 
-def _text(answer: Any) -> str:
-    return "" if answer == ffi.NULL else str(ffi.string(answer).decode(errors="replace"))
-
-
 class Circuit:
     """A circuit built from OpenDSS commands; several live side by side without disturbing each other.
 
     `tolerance` is OpenDSS's per-unit voltage change between iterations at which it stops. `regulator_control_dt_s`
     switches OpenDSS's own regulator controls on, with this much time passing at each solve (from `SETTLED_DT_S` on they
-    settle within it); None leaves taps to us.
+    settle within it); None leaves taps to us. `left_control_mode` is that in which the commands leave it.
 
     Node order (`node_bus`, `node_phase`) is OpenDSS's system order and fixed after `finish`.
     Raises `InputError` with OpenDSS's own words if a command fails.
@@ -70,6 +66,7 @@ class Circuit:
             self.command(text)
         if lib.ctx_DSS_Get_NumCircuits(self.context) == 0:
             raise InputError("the OpenDSS commands define no circuit; the master file needs a 'New Circuit.' line")
+        self.left_control_mode = self.command("Get controlmode").lower()
         self._control, self.controls_acted = regulator_control_dt_s is not None, False
         self.settles_each_step = regulator_control_dt_s is not None and regulator_control_dt_s >= SETTLED_DT_S
         self._settles = self._control and not self.settles_each_step
@@ -91,20 +88,25 @@ class Circuit:
         lib.ctx_Text_Set_Command(self.context, text.encode())
         if self._error[0] != 0:
             raise InputError(f"OpenDSS refused {text!r}: {self._told()}")
-        return _text(lib.ctx_Text_Get_Result(self.context))
+        return text_of(lib.ctx_Text_Get_Result(self.context))
 
     def ask_property(self, name: str) -> str:
         """What OpenDSS says of a property, such as "Load.a.kW"."""
+        element, _, own = name.rpartition(".")
+        if element.count(".") > 1:
+            # In a question, a dot ends a name.
+            self.command(f"Select {as_word(element)}")
+            name = own
         return self.command(f"? {as_word(name)}")
 
     def select_winding(self, element: str, winding: int) -> None:
         """Let questions about an element such as "transformer.t" be about one of its windings."""
-        self.command(f"{as_word(f'{element}.wdg')}={winding}")
+        self.command(f"Edit {as_word(element)} wdg={winding}")
 
     def _told(self) -> str:
         """OpenDSS's own words on its latest error, which is over then."""
         self._error[0] = 0
-        words = " ".join(_text(lib.ctx_Error_Get_Description(self.context)).split())
+        words = " ".join(text_of(lib.ctx_Error_Get_Description(self.context)).split())
         found = _SINGULAR.search(words)
         return f"{found[1].lower()}.{found[2]} has a length or an impedance of zero" if found else words
 
@@ -124,7 +126,7 @@ class Circuit:
 
     def ask_text(self, question: str, *arguments: Any) -> str:
         """As `ask`, for a text; empty where the engine has none."""
-        return _text(self.ask(question, *arguments))
+        return text_of(self.ask(question, *arguments))
 
     def _array(self, function: Any, kind: str) -> Any:
         """A copy of an array result: 'double' or 'int32_t' as numpy, 'char*' as strings."""
@@ -180,7 +182,7 @@ class Circuit:
             self._kw_pointer = ffi.cast("double*", self.injection_kw.ctypes.data)
             self._kvar_pointer = ffi.cast("double*", self.injection_kvar.ctypes.data)
         self._solve_function = lib.ctx_Solution_Solve if self._control else lib.ctx_Solution_SolveNoControl
-        self._call(lib.ctx_Solution_SolveNoControl)
+        self.solve_anew()
         names = self._array(lib.ctx_Circuit_Get_YNodeOrder, "char*")
         self.node_bus = [name.rpartition(".")[0].lower() for name in names]
         self.node_phase = np.array([int(name.rpartition(".")[2]) for name in names])
@@ -212,6 +214,8 @@ class Circuit:
             # The engine's own setter of this number leaves the loads as they are.
             self.command(f"Set LoadMult={self._load_multiplier * share:.17g}")
             self.load_share = share
+            if not self._control:
+                self._call(lib.ctx_Solution_InitSnap)
 
     def edit_injection(self, place: int, kw: float, kvar: float) -> None:
         """Give one injection a power and renew its admittance in the system matrix.
@@ -223,6 +227,14 @@ class Circuit:
         self.injection_kw[place], self.injection_kvar[place] = kw, kvar
 
     # --- solving and reading
+
+    def solve_anew(self) -> None:
+        """Solve with the controls holding still, generators and storage dispatched by the present load level.
+
+        Without controls OpenDSS keeps that level as it was, at first none. What does not converge raises nothing.
+        """
+        self._call(lib.ctx_Solution_InitSnap)
+        self._call(lib.ctx_Solution_SolveNoControl)
 
     def solve(self, *, held: bool = False) -> None:
         """Set the injections and solve; `held`: with the circuit's controls holding still and no time passing.
@@ -375,21 +387,12 @@ class Circuit:
 
     def stated_properties(self) -> dict[str, Any]:
         """What was set of the active element, by property in lower case, in the order it was set in."""
-        properties = _from_json(self._call(lib.ctx_DSSElement_ToJSON, 0))
+        properties = json_of(self._call(lib.ctx_DSSElement_ToJSON, 0))
         return {key.lower(): value for key, value in properties.items()}
 
     def stated_properties_of(self, kind: str) -> dict[str, dict[str, Any]]:
         """As `stated_properties`, of all linecodes, wire data, ...: what is no circuit element, by lower-case name."""
         self._call(lib.ctx_Circuit_SetActiveClass, kind.encode())
-        entries = _from_json(self._call(lib.ctx_ActiveClass_ToJSON, 0))
+        entries = json_of(self._call(lib.ctx_ActiveClass_ToJSON, 0))
         lower = [{key.lower(): value for key, value in entry.items()} for entry in entries]
         return {str(properties["name"]).lower(): properties for properties in lower}
-
-
-def _from_json(answer: Any) -> Any:
-    """What the engine wrote as JSON; `InputError` where it holds NaN or an infinite figure, which it writes bare."""
-    text = ffi.string(answer).decode(errors="replace")
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise InputError(f"an element's figure is no finite number: {text[:200]}") from error

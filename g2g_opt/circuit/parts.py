@@ -28,7 +28,8 @@ class Bus:
 
     `neutral` is the node number of its neutral conductor (0: ground is the neutral); `three_wire` says that it has no
     neutral: no path for zero-sequence current, so that voltages are judged and sites connected phase to phase.
-    `legs` says that its two phases are the legs of one winding, 180 degrees apart, as of a 120/240 V service.
+    `legs` says that two phases are the legs of one winding, 180 degrees apart, as of a 120/240 V service, with no other
+    phase or a high leg (208 V to the neutral, 240 V to either leg) beside them.
     `unserved` are nodes 1 to 3 that no source reaches, `beyond` conductors under voltage, numbered above 3, at a bus
     without neutral: no limit looks at them. A compiled circuit lists all its nodes from 1 to 3 as phases
     until `node_roles.classify_buses` tells them apart.

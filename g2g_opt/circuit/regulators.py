@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from g2g_opt.circuit.element_names import named
 from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.circuit.parts import Regulator
 
@@ -34,7 +35,7 @@ def read_regulators(circuit: Circuit) -> RegulatorReading:
         if _ask(circuit, f"RegControl.{name}.enabled").lower() == _NO:
             notes.append(f"RegControl {name} is disabled")
             continue
-        transformer = _ask(circuit, f"RegControl.{name}.transformer").lower().rpartition(".")[2]
+        transformer = named(_ask(circuit, f"RegControl.{name}.transformer"))
         kind = "transformer" if circuit.has(f"Transformer.{transformer}") else "autotrans"
         circuit.activate(f"{kind}.{transformer}")
         if not circuit.ask("CktElement_Get_Enabled"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from g2g_opt.circuit.element_names import named
 from g2g_opt.circuit.element_positions import positions
 from g2g_opt.circuit.element_properties import ElementProperties
 from g2g_opt.circuit.elements import elements
@@ -66,7 +67,7 @@ def _movers(circuit: Circuit, element: str) -> list[str]:
             continue
         moves = ""
         if kind in _MOVES:
-            moves = circuit.ask_property(f"{kind}.{name}.{_MOVES[kind]}").strip().lower().rpartition(".")[2]
+            moves = named(circuit.ask_property(f"{kind}.{name}.{_MOVES[kind]}"))
         elif kind == "invcontrol":
             own = ElementProperties(circuit, f"InvControl.{name}").names("derlist")
             moves = element if element in own or (not own and element.startswith(("pvsystem.", "storage."))) else ""

@@ -144,7 +144,7 @@ def _measure(commands: Sequence[str], before: Sequence[str], units: Sequence[_Un
         return sign * float(found[0::2].sum()), sign * float(found[1::2].sum())
 
     circuit.command(_SNAPSHOT)
-    circuit.ask("Solution_SolveNoControl")
+    circuit.solve_anew()
     for k, unit in enumerate(units):
         unit.snapshot = powers(k)
     circuit.command(time)

@@ -30,7 +30,7 @@ from g2g_opt.errors import G2GError, listed, number_of
 # Naming LoadMult, even as it is, makes OpenDSS work out all loads anew: what a shape left of them is gone.
 _SNAPSHOT = "Set mode=snapshot hour=0 sec=0 number=1 loadmodel=powerflow loadmult={loadmult}"
 _MOVED_MIN = 1e-3  # kvar, or a ratio: less than any step
-_POWER_FLOW = "powerflow"
+_POWER_FLOW, _CONTROLS_OFF = "powerflow", "off"
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def studied_state(commands: Sequence[str], at: datetime | None = None) -> Studie
     loadmult = circuit.command("Get loadmult")
     multiplier, snapshot = float(loadmult), _SNAPSHOT.format(loadmult=loadmult)
     circuit.command(snapshot)
-    circuit.ask("Solution_SolveNoControl")
+    circuit.solve_anew()
     controls, protection = _controls(circuit), Protection(circuit)
     before = positions(circuit)
     settled, moved = [*switches, *begin, snapshot], []
@@ -78,6 +78,8 @@ def studied_state(commands: Sequence[str], at: datetime | None = None) -> Studie
         words.append(f"LoadMult {multiplier:g} of the file is part of the load level")
     if left_model.lower() != _POWER_FLOW:
         words.append(f"the file leaves the load model {left_model}; loads and sites are studied as powers")
+    if controls and circuit.left_control_mode == _CONTROLS_OFF:
+        words.append("the file switches its controls off (ControlMode=Off), and they are settled all the same")
     words += [told for told in (growth_words, eased_words, switch_words) if told]
     if opened := protection.open_devices():
         words.append(f"open where the file ends, and left so: {listed(opened, 6)}")

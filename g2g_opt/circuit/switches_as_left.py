@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 
-from g2g_opt.circuit.element_names import as_word
+from g2g_opt.circuit.element_names import as_word, named
 from g2g_opt.circuit.element_properties import ElementProperties
 from g2g_opt.circuit.elements import in_service
 from g2g_opt.circuit.opendss_circuit import SETTLING_ROUNDS, Circuit
@@ -87,7 +87,7 @@ def _in_words(is_open: Sequence[bool]) -> str:
 
 
 def _bank_of(circuit: Circuit, control: str) -> str:
-    return f"capacitor.{ElementProperties(circuit, control).text('capacitor').lower().rpartition('.')[2]}"
+    return f"capacitor.{named(ElementProperties(circuit, control).text('capacitor'))}"
 
 
 def switches_that_move(commands: Sequence[str], controlled: Circuit, names: Sequence[str]) -> list[str]:

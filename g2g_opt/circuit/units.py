@@ -63,8 +63,8 @@ class OwnUnit:
     """One unit: nodes of its conductors (-1 ground), law, and power fed in by each branch (VA) at rated voltage.
 
     `base_v` is that of a branch, `window_pu` where its law holds. `outside_share` is what an impedance outside the
-    window is of the one that power and base imply: a third for one phase in delta. `follows_load`: whether it switches
-    off at low load levels. `is_idle`: a storage that neither charges nor discharges. `held`: the voltage that its vars
+    window is of the one that power and base imply: a third for one phase in delta. `follows_load`: whether the load
+    level dispatches it. `is_idle`: a storage that neither charges nor discharges. `held`: the voltage that its vars
     hold, whatever `power_va` says of them. `unlike` says what sets one of another law apart.
     """
 
@@ -165,12 +165,21 @@ def _unit(circuit: Circuit, kind: str, name: str) -> OwnUnit:
         base_v=base_v,
         window_pu=(low_pu, high_pu),
         outside_share=1.0 / 3.0 if one_in_delta else 1.0,
-        follows_load=kind == "generator" and asked("dispmode") != "default" and float(asked("dispvalue")) > 0.0,
+        follows_load=_follows_load(kind, asked),
         is_idle=kind == "storage" and asked("state") == "idling",
         unlike=unlike,
         held=held if law is UnitLaw.POWER else None,
     )
     return _with_power(circuit, unit)
+
+
+def _follows_load(kind: str, asked: Callable[[str], str]) -> bool:
+    """Whether the load level dispatches a unit: a generator above a value, a storage by its triggers."""
+    mode = asked("dispmode")
+    if kind == "generator":
+        return mode != "default" and float(asked("dispvalue")) > 0.0
+    triggers = ("chargetrigger", "dischargetrigger")
+    return kind == "storage" and mode.startswith("l") and any(float(asked(one)) > 0.0 for one in triggers)
 
 
 def _held_voltage(asked: Callable[[str], str], n_phases: int, base_v: float, is_delta: bool) -> HeldVoltage:
@@ -207,6 +216,9 @@ def _with_power(circuit: Circuit, unit: OwnUnit) -> OwnUnit:
                 circuit.activate(f"generator.{unit.name}")
                 circuit.ask("Generators_Set_Name", unit.name.encode())
                 asked_kva = complex(float(circuit.ask("Generators_Get_kW")), float(circuit.ask("Generators_Get_kvar")))
+                if unit.law in (UnitLaw.VARS, UnitLaw.VARS_IMPEDANCE):
+                    # These vars follow neither GenMult nor a shape.
+                    asked_kva = complex(asked_kva.real, float(circuit.ask_property(f"Generator.{unit.name}.kvar")))
                 return replace(unit, power_va=1e3 * asked_kva / unit.n_phases)
             share = np.where(m <= low, m / (low or 1.0), 1.0)
     return replace(unit, power_va=fed_va / float(share.sum()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from g2g_opt.circuit.element_names import named
 from g2g_opt.circuit.element_properties import ElementProperties
 from g2g_opt.circuit.elements import in_service
 from g2g_opt.circuit.inverters import read_inverters
@@ -78,7 +79,7 @@ def _open_curves(circuit: Circuit) -> list[str]:
         mode = (own.text("combimode") or own.text("mode")).lower()
         used = {"vvc_curve1": mode in ("voltvar", "vv_vw"), "voltwatt_curve": mode in ("voltwatt", "vv_vw")}
         for prop, is_used in used.items():
-            name = own.text(prop).rpartition(".")[2]
+            name = named(own.text(prop))
             if is_used and name:
                 curve = ElementProperties(circuit, f"XYCurve.{name}")
                 x, y = ([float(part) for part in curve.row(axis)] for axis in ("xarray", "yarray"))
@@ -87,7 +88,7 @@ def _open_curves(circuit: Circuit) -> list[str]:
                 # Below a volt-watt curve the sun is the limit.
                 low = prop == "vvc_curve1" and x[0] > _CURVE_FROM_PU and y[0] != y[1]
                 if low or (x[-1] < _CURVE_TO_PU and y[-1] != y[-2]):
-                    found[f"xycurve.{name.lower()}"] = None
+                    found[f"xycurve.{name}"] = None
     return list(found)
 
 

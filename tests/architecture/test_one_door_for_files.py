@@ -35,7 +35,7 @@ ALLOWED = {
 }
 # Stored studies and circuits have doors of their own.
 _OWN_DOORS = (
-    "g2g_opt/circuit/opendss_circuit",
+    "g2g_opt/circuit/engine_answers",
     "g2g_opt/circuit/script_file/",
     "studies/running/kept_inputs",
     "studies/running/ledger",

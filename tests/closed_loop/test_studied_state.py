@@ -98,6 +98,13 @@ def test_regulators_rest_where_their_own_controls_bring_them(tmp_path: Path) -> 
     assert any("transformer.sub taps" in word for word in moved.state)
 
 
+@pytest.mark.parametrize(("end", "is_off"), [("Set ControlMode=Off\nSolve", True), ("Set ControlMode=Time", False)])
+def test_controls_that_a_file_switches_off_are_settled_and_said(end: str, is_off: bool, tmp_path: Path) -> None:
+    moved, plain = feeder(tmp_path, vreg=126.0, end=end), feeder(tmp_path, vreg=126.0)
+    assert moved.compiled_taps == pytest.approx(plain.compiled_taps)
+    assert any("switches its controls off" in word for word in moved.state) == is_off
+
+
 def test_a_load_multiplier_is_part_of_the_load_level_and_said(tmp_path: Path) -> None:
     """As if every load were 1.2 times as large, in the batch engine, too."""
     heavy = feeder(tmp_path, end="Set LoadMult=1.2\nSolve")

@@ -66,6 +66,13 @@ SAMPLES = {
         ("low.1", "low.3", "low.1.2"),
         20.0,
     ),
+    "a load's neutral earthed at its bus alone": Sample(
+        (
+            "New Load.star bus1=end.1.2.3.4 phases=3 kV=12.47 kW=300 kvar=100",
+            "New Load.one bus1=end.2.4 phases=1 kV=7.2 kW=200 kvar=60 model=5",
+            "New Reactor.earth bus1=end.4 phases=1 R=8 X=0.5",
+        ),
+    ),
     "centre-tapped": Sample(
         (
             OWN,
@@ -292,6 +299,10 @@ REFUSED = {
     "generator that runs by the load level": (
         ["New Generator.gen bus1=end phases=3 kV=12.47 kW=100 dispmode=loadlevel dispvalue=0.5"],
         "generator gen is switched by the load level",
+    ),
+    "storage that charges and discharges by the load level": (
+        ["New Storage.cell bus1=end phases=3 kV=12.47 kWrated=100 dispmode=loadlevel chargetrigger=0.3"],
+        "storage cell is switched by the load level",
     ),
     "balanced PV system": (
         ["New PVSystem.sun bus1=end phases=3 kV=12.47 kVA=100 Pmpp=100 balanced=yes"],

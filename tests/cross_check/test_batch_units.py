@@ -46,3 +46,11 @@ def test_every_unit_in_every_piece_of_its_law(unit: str, source_pu: float) -> No
     power = 1e3 * np.random.default_rng(1).uniform(-150, 150, (len(PLACES), 2)) * (1 + 0.3j) * min(source_pu, 1.0) ** 2
     flow = solve_and_compare(case, rows, power)
     assert np.abs(flow.phasors - case.network.start_v[:, None]).max() > 3.0  # V: the sites did move them
+
+
+@pytest.mark.parametrize("model", [1, 2, 4, 5, 7])
+def test_genmult_scales_of_a_generator_what_opendss_scales(model: int) -> None:
+    """Vars of models 4 and 5 do not follow it."""
+    unit = f"New Generator.u bus1=end kV=12.47 kW=300 kvar=80 model={model}"
+    case = Case.of(circuit_commands([unit, "Set GenMult=0.5"]))
+    solve_and_compare(case, [[case.port("end", (1,), (0.2, 1.9))]] * 2, np.full((1, 2), 1e5 + 3e4j))

@@ -275,3 +275,42 @@ def test_a_second_circuit_at_a_bus_is_judged_and_not_on_three_wires(tmp_path: Pa
     assert (found.bus("end").phases, found.bus("end").beyond) == ((1, 2, 3), (11, 12, 13))
     assert found.unassessed_loads() == {"end": 70.0}
     assert "numbered above 3 where there is no neutral" in "\n".join(describe_feeder(found))
+
+
+@pytest.mark.parametrize("earth", ["earth.1", "earth.4", "earth.2.3"])
+def test_a_bus_of_conductors_to_earth_alone_has_no_phases(earth: str) -> None:
+    """Where a neutral leads to an electrode at a bus of its own, which carries current and so stands at some volts."""
+    nodes = earth.split(".")[1:]
+    buses = buses_of(
+        [
+            "New Transformer.t phases=3 windings=2 buses=(src low.1.2.3.4) conns=(delta wye) kvs=(12.47 0.48) "
+            "kvas=(300 300)",
+            *(f"New Line.n{n} phases=1 bus1=low.4 bus2=earth.{n} r1=2 x1=0.1 c1=0 length=1" for n in nodes),
+            *(f"New Reactor.e{n} phases=1 bus1=earth.{n} r=5 x=0.01" for n in nodes),
+            "New Load.a phases=1 bus1=low.1.4 kv=0.277 kw=60",
+        ],
+        bases="12.47 0.48",
+    )
+    assert buses["earth"].phases == buses["earth"].unserved == ()
+    assert buses["earth"].judged_pairs() == ()
+    assert buses["earth"].neutral == int(nodes[0])
+    assert (buses["low"].phases, buses["low"].neutral) == ((1, 2, 3), 4)
+
+
+@pytest.mark.parametrize(
+    ("bases", "kv"), [("12.47 0.208", 0.24), ("12.47 0.24", 0.24), ("12.47 0.12 0.208 0.24", 0.24)]
+)
+def test_a_service_with_a_high_leg_is_judged_at_240_volts(bases: str, kv: float) -> None:
+    """120, 120 and 208 V to the neutral, 240 V from each conductor to each other."""
+    found = buses_of(
+        [
+            "New Transformer.lighting phases=1 windings=3 buses=(src.1.0 low.1.0 low.0.2) kvs=(7.2 0.12 0.12) "
+            "kvas=(50 50 50) xhl=2 xht=2 xlt=1.3",
+            "New Transformer.power phases=1 windings=2 buses=(src.2.0 low.2.3) kvs=(7.2 0.24) kvas=(25 25) xhl=2",
+            "New Load.a phases=1 bus1=low.1 kv=0.12 kw=10",
+            "New Load.b phases=3 bus1=low.1.2.3 conn=delta kv=0.24 kw=20",
+        ],
+        bases,
+    )["low"]
+    assert (found.phases, found.three_wire) == ((1, 2, 3), True)
+    assert found.kv_between_phases == pytest.approx(0.24, rel=2e-3)

@@ -67,6 +67,53 @@ def test_400_amperes_are_a_rating_if_they_were_stated(body: tuple[str, ...], sta
 
 
 @pytest.mark.parametrize(
+    ("lines", "stated"),
+    [
+        ("New Line.x bus1=a bus2=b linecode=c length=1 normamps=400 emergamps=600", (True, True)),
+        ("New Line.x bus1=a bus2=b linecode=c\n~ normamps=400 emergamps=600", (True, True)),
+        ("New Line.x bus1=a bus2=b linecode=c\nLine.X.normamps=400 emergamps=600", (True, True)),
+        ("New Line.x bus1=a bus2=b linecode=c emergamps=600", (False, True)),
+        ("New Line.x bus1=a bus2=b normamps=400 emergamps=600 linecode=c", (False, False)),
+        ("New Line.x bus1=a bus2=b linecode=c\nNew Load.y bus1=b kw=5 kv=12.47\n~ kw=4", (False, False)),
+        # Where something comes behind the code, the engine forgets that there was one.
+        ("New Line.x bus1=a bus2=b linecode=c length=1 switch=y", (False, False)),
+        ("New Line.x bus1=a bus2=b linecode=c length=1 c1=0 c0=0", (False, False)),
+        ("New Line.x bus1=a bus2=b linecode=c normamps=400\n~ c1=0 c0=0", (True, False)),
+        ("New Linecode.n like=c normamps=400\nNew Line.x bus1=a bus2=b linecode=n r1=0.1", (True, False)),
+        ("New Line.x bus1=a bus2=b linecode=c\nSelect Line.x\n~ emergamps=600 c1=0", (False, True)),
+        ("New Line.x bus1=a bus2=b linecode=c\nBatchEdit Line..* normamps=400", (True, False)),
+    ],
+)
+def test_the_usual_ratings_beside_a_line_code_are_told_from_none(
+    lines: str, stated: tuple[bool, bool], tmp_path: Path
+) -> None:
+    path = tmp_path / "own.dss"
+    head = f"New Circuit.c bus1=a basekv=12.47\n{CODE.replace('Linecode.d', 'Linecode.c')}"
+    path.write_text(f"{head}\n{lines}\nSet voltagebases=[12.47]\nCalcVoltageBases\n", encoding="utf-8")
+    (branch,) = Feeder.from_dss(path).branches
+    assert (branch.rating_is_stated, branch.emergency_is_stated) == stated
+    assert (branch.rating_a, branch.emergency_a) == (400.0, 600.0)
+
+
+@pytest.mark.parametrize(
+    ("stated", "at_transformer", "rated"),
+    [
+        ("kvas=(500 500)", "", True),
+        ("kvas=(500 500)", "xhl=4", True),
+        ("normhkva=600", "wdg=2 tap=1.025", True),
+        ("", "xhl=4", False),
+        ("", "kva=300", True),
+    ],
+)
+def test_a_transformers_size_may_be_that_of_its_code(stated: str, at_transformer: str, rated: bool) -> None:
+    found = branches_of(
+        f"New XfmrCode.k phases=3 windings=2 conns=(delta wye) kvs=(12.47 0.48) xhl=5 {stated}",
+        f"New Transformer.x xfmrcode=k buses=(end low) {at_transformer}",
+    )["transformer.x"]
+    assert found.rating_is_stated == rated
+
+
+@pytest.mark.parametrize(
     ("body", "name", "rated"),
     [
         ("New Reactor.x bus1=end bus2=far R=0.1 X=1", "reactor.x", False),

@@ -1,0 +1,87 @@
+"""What the commands of a circuit state of its elements, in their order."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+from g2g_opt.circuit.script_file.tokens import Parameter, ScriptError, parameters
+
+# What makes the matrices of all lines, which is what a copy takes. A file's own Solve does, and is left out.
+MAKES_MATRICES = "calcvoltagebases"
+_CHOOSES = ("select", "set")
+# Begins what is yielded for the name of what is edited at once.
+BATCH = "batchedit"
+RATINGS = ("normamps", "emergamps")
+# Make a line of conductors, whose ratings it takes.
+_WIRED = ("geometry", "spacing", "wires", "cncables", "tscables", "conductors")
+
+
+def stated_ratings(commands: Sequence[str]) -> Mapping[str, frozenset[str]]:
+    """Which of `RATINGS` the commands state of a line ("line.a"): behind its line code at the line, or at the code.
+
+    Lines of wires or cables are not among them.
+    """
+    found: dict[str, set[str]] = {}
+    wired: set[str] = set()
+    for name, given in described(commands):
+        kind, _, pattern = name.partition(".")
+        if kind == f"{BATCH} line":
+            names = [one for one in found if one.startswith("line.") and _reaches(pattern, one[len("line.") :])]
+        else:
+            names = [name] if kind in ("line", "linecode") else []
+        for one in names:
+            _take(one, given, found, wired)
+    return {name: frozenset(own) for name, own in found.items() if name.startswith("line.") and name not in wired}
+
+
+def _take(name: str, given: Sequence[Parameter], found: dict[str, set[str]], wired: set[str]) -> None:
+    """Note what is stated of a line or a line code."""
+    own = found.setdefault(name, set())
+    for parameter in given:
+        word, value = (parameter.name or "").lower(), parameter.value.lower()
+        if word in ("like", "linecode"):
+            other = f"{name.partition('.')[0] if word == 'like' else word}.{value}"
+            own.clear()
+            own.update(found.get(other, ()))
+            (wired.add if other in wired else wired.discard)(name)
+        elif word in _WIRED:
+            wired.add(name)
+        elif word in RATINGS:
+            own.add(word)
+
+
+def _reaches(pattern: str, name: str) -> bool:
+    """Does a batch edit of a pattern reach an element of a name? OpenDSS looks for the pattern anywhere in it."""
+    try:
+        return re.search(pattern, name, re.IGNORECASE) is not None
+    except re.error:
+        return False
+
+
+def described(commands: Sequence[str]) -> Iterator[tuple[str, list[Parameter]]]:
+    """Elements (kind.name) that commands make or change, with the named properties of each; and what makes matrices.
+
+    Commands are those of a `CircuitScript`, whose verbs and properties are in full. Others are passed over.
+    """
+    name = ""
+    for command in commands:
+        try:
+            verb, *given = parameters(command)
+        except (ScriptError, ValueError):
+            continue
+        word = verb.value.lower() if verb.name is None else ""
+        if verb.name is not None:
+            name, _, prop = verb.name.lower().rpartition(".")
+            given = [Parameter(prop, verb.value), *given]
+        elif word in ("new", "edit") and given:
+            name, given = given[0].value.lower(), given[1:]
+        elif word in _CHOOSES:
+            name = given[0].value.lower() if word == "select" and given and "." in given[0].value else ""
+        elif word == BATCH and given:
+            name = ""
+            yield f"{BATCH} {given[0].value.lower()}", [parameter for parameter in given[1:] if parameter.name]
+        if word == MAKES_MATRICES:
+            yield word, []
+        elif name and word in ("", "new", "edit", "~"):
+            yield name, [parameter for parameter in given if parameter.name]

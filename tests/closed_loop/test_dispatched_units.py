@@ -1,0 +1,74 @@
+"""Generators and storage that a load level or a control dispatches stand in a study where OpenDSS has them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import opendssdirect
+import pytest
+
+from g2g_opt.base_case import solve_base_case
+from g2g_opt.circuit.opendss_circuit import Circuit
+from g2g_opt.feeder import Feeder
+
+CIRCUIT = """
+New Circuit.own basekv=12.47 pu=1.02 bus1=grid R1=0.1 X1=0.8 R0=0.2 X0=1
+New Line.l bus1=grid bus2=end r1=0.3 x1=0.6 r0=0.6 x0=1.5 c1=0 c0=0 length=3
+New Load.own bus1=end kv=12.47 kw=2000 pf=0.93
+{units}
+Set voltagebases=[12.47]
+CalcVoltageBases
+"""
+GENERATOR = "New Generator.unit bus1=end kv=12.47 kw=300 dispmode=loadlevel dispvalue=0.5"
+STORAGE = (
+    "New Storage.unit bus1=end kv=12.47 kwrated=300 kwhrated=900 %stored=60 kva=400 dispmode=loadlevel "
+    "chargetrigger=0.6 dischargetrigger=0.9"
+)
+DISPATCHER = (
+    "New Generator.unit bus1=end kv=12.47 kw=200 pf=0.9\n"
+    "New GenDispatcher.d element=Line.l terminal=1 kwlimit=1500 kwband=50 genlist=[unit]"
+)
+CONTROLLER = (
+    "New Storage.unit bus1=end kv=12.47 kwrated=300 kwhrated=900 %stored=60 kva=400 state=idling\n"
+    "New StorageController.c element=Line.l terminal=1 modedis=peakshave kwtarget=1000 elementlist=[unit]"
+)
+
+
+def source_kw(text: str, load_level: float) -> float:
+    """What plain OpenDSS draws from the source, its controls acting."""
+    dss = opendssdirect.NewContext()
+    for line in ("Clear", *text.strip().splitlines(), f"Set LoadMult={load_level} tolerance=1e-9 maxiterations=500"):
+        dss.Text.Command(line)
+    dss.Text.Command("Solve")
+    return -float(dss.Circuit.TotalPower()[0])
+
+
+@pytest.mark.parametrize("load_level", [1.0, 0.4])
+@pytest.mark.parametrize("settled", [False, True])
+@pytest.mark.parametrize("units", [GENERATOR, STORAGE])
+def test_a_unit_follows_the_load_level(units: str, settled: bool, load_level: float, tmp_path: Path) -> None:
+    path = tmp_path / "own.dss"
+    path.write_text(text := CIRCUIT.format(units=units), encoding="utf-8")
+    found = solve_base_case(Feeder.from_dss(path), load_level, settled=settled)
+    assert found.source_kw == pytest.approx(source_kw(text, load_level), abs=0.01)
+    without = source_kw(CIRCUIT.format(units=""), load_level)
+    # On at nominal load; at the low one the generator is off and the storage charges.
+    power_kw = {GENERATOR: (-300.0, 0.0), STORAGE: (-300.0, 300.0)}[units][load_level < 1.0]
+    assert found.source_kw - without == pytest.approx(power_kw, abs=30.0)
+
+
+@pytest.mark.parametrize("units", [DISPATCHER, CONTROLLER])
+def test_what_a_control_dispatched_is_held(units: str, tmp_path: Path) -> None:
+    path = tmp_path / "own.dss"
+    path.write_text(text := CIRCUIT.format(units=units), encoding="utf-8")
+    feeder = Feeder.from_dss(path)
+    found = solve_base_case(feeder)
+    # The dispatcher stops within a band; the storage gives all that it has.
+    assert found.source_kw == pytest.approx(source_kw(text, 1.0), abs=1.0)
+    circuit = Circuit(feeder.commands, tolerance=1e-9, max_iterations=300)
+    circuit.finish()
+    kind = "Generator" if units is DISPATCHER else "Storage"
+    circuit.activate(f"{kind}.unit")
+    held_kw = -float(circuit.ask_array("CktElement_Get_Powers", "double")[0::2].sum())
+    assert held_kw > 250.0
+    assert any(f"{held_kw:,.1f} kW" in word or f"{held_kw:,.0f} kW" in word for word in feeder.state)
