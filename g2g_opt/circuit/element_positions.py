@@ -26,8 +26,9 @@ _MOVED = {
     "autotrans": ("taps",),
     "capacitor": ("states",),
     "pvsystem": ("kvar",),
-    "storage": ("kvar", "state"),
-    "generator": ("kvar",),
+    # The power of a storage that charges or discharges is a share of its rating, which a StorageController sets.
+    "storage": ("%charge", "%discharge", "kvar", "state"),
+    "generator": ("kw", "kvar"),
 }
 # The position of what may be open, and that of what is not.
 OPEN, NOWHERE = "open", "none"
