@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -67,9 +68,23 @@ def loads_of_another_base(feeder: Feeder) -> tuple[str, ...]:
     return tuple(found)
 
 
+def places(feeder: Feeder) -> dict[str, tuple[float, float]]:
+    """Where buses lie on a map of the feeder; none where coordinates tell no two buses apart, so that a map is a layout
+    of its own.
+    """
+    placed = {b.name: b.xy for b in feeder.buses.values() if b.xy is not None and all(map(math.isfinite, b.xy))}
+    # All at one point: a file of coordinates that are all zero.
+    return placed if len(set(placed.values())) >= min(2, len(feeder.buses)) else {}
+
+
 def lint_feeder(feeder: Feeder) -> list[LintFinding]:
     """Findings on ratings, coordinates, islands, open switches, voltage bases and regulators."""
     open_branches = tuple(b.name for b in feeder.branches if not b.closed)
+    on_maps = "buses without coordinates: " + (
+        "they are missing on maps (SetBusXY or Buscoords)"
+        if places(feeder)
+        else "maps are a layout by the branches, as too few are given (SetBusXY or Buscoords)"
+    )
     findings = [
         LintFinding(
             "rating", placeholder_rated_lines(feeder), "lines of no stated rating, which are not judged: state normamps"
@@ -92,11 +107,7 @@ def lint_feeder(feeder: Feeder) -> list[LintFinding]:
             "state kvas, or normhkva and emerghkva",
         ),
         LintFinding("rating", unrated_branches(feeder), "branches without a rating: their loading cannot be judged"),
-        LintFinding(
-            "coordinates",
-            tuple(b.name for b in feeder.buses.values() if b.xy is None),
-            "buses without coordinates: they are missing on maps (SetBusXY or Buscoords)",
-        ),
+        LintFinding("coordinates", tuple(b.name for b in feeder.buses.values() if b.xy is None), on_maps),
         LintFinding("island", feeder.isolated_buses, "buses that no source serves: no site can go there"),
         LintFinding("open switch", open_branches, "branches that are open or disabled in the compiled circuit"),
         LintFinding(

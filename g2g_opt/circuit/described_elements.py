@@ -13,6 +13,7 @@ _CHOOSES = ("select", "set")
 # Begins what is yielded for the name of what is edited at once.
 BATCH = "batchedit"
 RATINGS = ("normamps", "emergamps")
+_READ_PATTERN = re.compile(r"\^?([\w\-.]|(?<=\.)\*)*\$?")
 # Make a line of conductors, whose ratings it takes.
 _WIRED = ("geometry", "spacing", "wires", "cncables", "tscables", "conductors")
 
@@ -52,11 +53,26 @@ def _take(name: str, given: Sequence[Parameter], found: dict[str, set[str]], wir
 
 
 def _reaches(pattern: str, name: str) -> bool:
-    """Does a batch edit of a pattern reach an element of a name? OpenDSS looks for the pattern anywhere in it."""
-    try:
-        return re.search(pattern, name, re.IGNORECASE) is not None
-    except re.error:
+    """Does a batch edit of a pattern reach an element of a name? OpenDSS looks for it anywhere in the name.
+
+    Of its regular expressions letters, "." and ".*" between "^" and "$" are read, in one way along the name: a
+    stranger's file may hold one that takes forever. Others reach nothing here.
+    """
+    if _READ_PATTERN.fullmatch(pattern) is None:
         return False
+    parts, at = pattern.removeprefix("^").removesuffix("$").split(".*"), 0
+    for k, part in enumerate(parts):
+        last = len(name) - len(part)
+        places = range(at, last + 1)
+        if k == 0 and pattern.startswith("^"):
+            places = range(0, min(1, last + 1))
+        if k == len(parts) - 1 and pattern.endswith("$"):
+            places = range(max(last, 0), last + 1) if last >= at and last in places else range(0)
+        found = next((i for i in places if all(a in (".", b) for a, b in zip(part, name[i:], strict=False))), None)
+        if found is None:
+            return False
+        at = found + len(part)
+    return True
 
 
 def described(commands: Sequence[str]) -> Iterator[tuple[str, list[Parameter]]]:

@@ -26,6 +26,7 @@ _MOVED = {
     "autotrans": ("taps",),
     "capacitor": ("states",),
     "pvsystem": ("kvar",),
+    # The power of a storage that charges or discharges is a share of its rating, which a StorageController sets.
     "storage": ("kvar", "state", "%charge", "%discharge"),
     # Stating its watts makes OpenDSS set its vars, so that these come behind.
     "generator": ("kw", "kvar"),

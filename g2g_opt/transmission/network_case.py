@@ -277,7 +277,7 @@ def _check_branches(tables: CaseTables, on: Bools) -> None:
 def _dc_lines_in_service(tables: CaseTables, isolated: Floats) -> Bools:
     lines = tables.dcline
     on = (lines[:, DC_STATUS] > 0.0) & ~np.isin(lines[:, [FROM, TO]], isolated).any(axis=1)
-    unknown = ~np.isin(lines[:, [FROM, TO]], tables.bus[:, BUS_NUMBER]).any(axis=1)
+    unknown = ~np.isin(lines[:, [FROM, TO]], tables.bus[:, BUS_NUMBER]).all(axis=1)
     tables.refuse("dcline", on & unknown, "names a bus that is not in the table bus")
     tables.finite("dcline", [DC_FROM_MW, DC_FROM_MVAR, DC_TO_MVAR, DC_LOSS, DC_LOSS_SHARE], on)
     sent, most, least = lines[:, DC_FROM_MW], lines[:, DC_MAX], lines[:, DC_MIN]

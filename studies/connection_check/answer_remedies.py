@@ -83,7 +83,7 @@ def _curtailed(row: LimitedYearRow) -> ConnectionWay:
     if row.hours_limited is None:
         return ConnectionWay("hours at less", row.note, False, None, None, row.limit, row.limit_where, None, 1)
     words = (
-        f"at most {row.least_mw:.2f} MW and more in {row.hours_limited} of {row.hours} hours, "
+        f"less than its full draw in {row.hours_limited} of {row.hours} hours, {row.least_mw:.2f} MW at the least, "
         f"{row.energy_lost_mwh:.0f} MWh a year less"
     )
     return ConnectionWay(

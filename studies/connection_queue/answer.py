@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import get_args
 
 from g2g_opt.errors import listed, number_of
 from g2g_opt.feeder_description import loading_notes, unassessed_notes
+from studies.connection_queue.granting import Decision
 from studies.connection_queue.question import ConnectionQueueQuestion
 from studies.connection_queue.requests_file import columns_left_aside
 from studies.connection_queue.rows import QueueEventRow, QueueRemedyRow, QueueRow, QueueYearRow
@@ -122,9 +124,11 @@ def _answer(rows: Sequence[QueueRow], years: Sequence[QueueYearRow], remedies: S
     if not rows:
         return "The queue has no answer: its task failed."
     counts = Counter(row.decision for row in rows)
-    said = [f"{counts[word]} {word}" for word in ("firm", "flexible", "limited") if counts[word]]
-    granted = ", ".join(said) or "none"
-    words = f"Of {number_of(len(rows), 'request')} {granted} were granted and {counts['refused']} refused"
+    granted = len(rows) - counts["refused"]
+    kinds = [f"{counts[word]} {word}" for word in get_args(Decision) if counts[word] and word != "refused"]
+    how = f" ({', '.join(kinds)})" if len(kinds) > 1 else "".join(f" {kind.split()[1]}" for kind in kinds)
+    words = f"Of {number_of(len(rows), 'request')} {granted or 'none'} {'was' if granted < 2 else 'were'} granted{how} "
+    words += f"and {counts['refused'] or 'none'} refused"
     if years:
         words += f"; {years[-1].granted_mw:.2f} MW are on the grid at the end of {years[-1].year}"
     freed = [row for row in rows if row.freed_by]

@@ -329,11 +329,11 @@ def _percent(share: float | None) -> str:
 def _ac_charts(rows: Sequence[AcRow]) -> list[Chart]:
     lines = []
     for row in rows:
-        if row.of_draw == rows[0].of_draw:
+        if row.loadings and row.of_draw == rows[0].of_draw:
             loadings = sorted((100.0 * loading for loading in row.loadings), reverse=True)
             share = [100.0 * (k + 1) / len(loadings) for k in range(len(loadings))]
             lines.append(Line(row.policy, share, loadings))
-    return [Chart("Highest branch loading", "records (%)", "loading (% of the rating)", tuple(lines))]
+    return [Chart("Highest branch loading", "records (%)", "loading (% of the rating)", tuple(lines))] if lines else []
 
 
 def _charts(summary: Sequence[MeanSavingRow]) -> list[Chart]:

@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from g2g_opt.errors import number_of
 from g2g_opt.randomness import keyed_generator
+from solvers.outcome import SolverError
 from solvers.policy_training.base_regression import train_base_regression
 from solvers.quadratic.interior_point import Watch
 from studies.coordination_policy.ac_check import Operated, check_ac
@@ -75,6 +77,12 @@ def study_draw(
     solved = np.flatnonzero(case.base.solved & case.ideal.solved)
     train = np.intersect1d(drawn, solved)
     test = np.setdiff1d(solved, drawn)
+    rest = np.setdiff1d(np.arange(len(case.records.dates)), drawn)
+    for kept, of, use in ((train, drawn, "trained on"), (test, rest, "judged on")):
+        if not len(kept):
+            raise SolverError(
+                f"none of the {number_of(len(of), 'record')} to be {use} has a dispatch{_why(case, of[0])}"
+            )
     about = OfDraw(setting.penetration, setting.alpha, q, draw)
     savings = [
         SavingRow(**vars(about), **vars(judged_row(case, test, name, found.cost_usd, found.shed_mw, None, None)))

@@ -10,6 +10,7 @@ from typing import Literal
 
 from g2g_opt.circuit.parts import Bus
 from g2g_opt.feeder import Feeder
+from g2g_opt.feeder_lint import places
 
 EdgeKind = Literal["line", "transformer", "regulator", "open"]
 LONGITUDE_LATITUDE = "longitude and latitude (degrees), judged by their range"
@@ -66,10 +67,9 @@ def drawing_of(feeder: Feeder) -> NetworkDrawing:
     """How to draw a feeder. A compiled circuit lists its source first, which a computed layout starts from."""
     buses = list(feeder.buses.values())
     edges = tuple(_edges(feeder))
-    placed = {bus.name: bus.xy for bus in buses if bus.xy is not None and all(map(math.isfinite, bus.xy))}
+    placed = places(feeder)
     source = buses[0].name if buses else ""
-    if len(set(placed.values())) < min(2, len(buses)):
-        # None, or all at one point, as a file of coordinates that are all zero gives them.
+    if not placed:
         positions = tree_layout([bus.name for bus in buses], [edge.buses for edge in edges if edge.kind != "open"])
         return NetworkDrawing(positions, (), edges, source, COMPUTED, None)
     degrees = _look_like_degrees(list(placed.values()))

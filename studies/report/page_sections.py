@@ -112,7 +112,8 @@ def _table(table: ResultTable, file: str = "") -> str:
     if not table.folded:
         return html
     rows = f"{len(table.rows):,} row{'' if len(table.rows) == 1 else 's'}"
-    where = f', <code class="on-paper">{escape(file)}</code>' if file else ""
+    # On a screen the file stands below the table.
+    where = f'<span class="on-paper">, <code>{escape(file)}</code></span>' if file else ""
     summary = f'{escape(table.title)} <span class="count">{rows}{where}</span>'
     return f"<details><summary>{summary}</summary>\n{html}\n</details>"
 

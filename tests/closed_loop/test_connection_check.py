@@ -20,6 +20,7 @@ from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario, TrainingOverlay
 from g2g_opt.simulation import simulate
 from g2g_opt.uncontrolled import replay_uncontrolled
+from studies.connection_check.answer_remedies import _curtailed
 from studies.connection_check.feeder_paths import FeederPaths
 from studies.connection_check.judging import RequestJudge
 from studies.connection_check.largest_transfer import TransferLimits
@@ -183,6 +184,10 @@ def test_a_limited_profile_holds_and_says_what_is_not_drawn(tmp_path: Path) -> N
     lost = sum(max(one.power_mw for one in profile) - row.power_mw for row in profile)
     assert year.energy_lost_mwh == pytest.approx(lost, abs=0.05)
     assert min(row.lowest_pu for row in profile) >= 0.95
+    least = min(row.power_mw for row in profile)
+    # "At most 2.31 MW and more" it said.
+    words = f"less than its full draw in 1 of 24 hours, {least:.2f} MW at the least, {year.energy_lost_mwh:.0f} MWh"
+    assert _curtailed(year).words.startswith(words)
 
 
 def test_investments_are_annualised() -> None:

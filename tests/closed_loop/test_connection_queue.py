@@ -29,7 +29,8 @@ from studies.connection_check.offered_sizes import held_at_nominal
 from studies.connection_check.remedy import Remedy
 from studies.connection_check.remedy_costs import RemedyCost
 from studies.connection_check.remedy_search import search_remedies
-from studies.connection_queue.granting import Grant, GrantedGrid, Judgement
+from studies.connection_queue.answer import _answer
+from studies.connection_queue.granting import Decision, Grant, GrantedGrid, Judgement
 from studies.connection_queue.requests_file import QueuedRequest, read_requests
 from studies.connection_queue.rows import QueueEventRow, QueueRemedyRow, QueueRow, QueueYearRow
 from studies.connection_queue.study import ConnectionQueueStudy
@@ -118,11 +119,27 @@ def test_a_refusal_is_told_what_would_cure_it(queue: tuple[ConnectionQueueStudy,
     remedies = gather_as(results, "remedies", QueueRemedyRow)
     assert {row.request for row in remedies} == {"fourth"}
     conclusion = study.conclude(results)
-    assert "refused" in conclusion.answer
+    assert conclusion.answer.startswith("Of 4 requests 3 were granted firm and 1 refused; ")
     (fourth,) = (row for row in gather_as(results, "queue", QueueRow) if row.request == "fourth")
     assert conclusion.answer.endswith(f"; {fourth.scenario}).")
     (shown,) = (row for row in conclusion.tables[0].rows if row["request"] == "fourth")
     assert shown["cure"] == next((f"{row.kind}: {row.words}" for row in remedies if row.cures), "none of those tried")
+
+
+@pytest.mark.parametrize(
+    ("decisions", "words"),
+    [
+        (["firm", "flexible", "firm", "refused"], "Of 4 requests 3 were granted (2 firm, 1 flexible) and 1 refused"),
+        (["limited", "refused"], "Of 2 requests 1 was granted limited and 1 refused"),
+        (["refused"], "Of 1 request none was granted and 1 refused"),
+        (["flexible"] * 2, "Of 2 requests 2 were granted flexible and none refused"),
+    ],
+)
+def test_the_answer_counts_what_was_granted_and_how(
+    queue: tuple[ConnectionQueueStudy, Sequence[TaskResult]], decisions: list[Decision], words: str
+) -> None:
+    (row, *_) = gather_as(queue[1], "queue", QueueRow)
+    assert _answer([replace(row, decision=decision, freed_by="") for decision in decisions], [], []).startswith(words)
 
 
 def test_a_refusal_says_at_which_level_of_own_load_and_a_grant_what_it_drew(

@@ -10,13 +10,16 @@ import pytest
 from network_cases import RING, ring
 
 from g2g_opt.transmission.ac_network import AcNetwork
+from solvers.outcome import SolverError
 from solvers.policy_training.training import train_policy
 from studies.coordination_policy.ac_check import Operated, check_ac
 from studies.coordination_policy.answer_peak_hour import _n_1_answer
+from studies.coordination_policy.draws import study_draw
 from studies.coordination_policy.network import load_network
 from studies.coordination_policy.peak_hour import judge_policy, make_case
 from studies.coordination_policy.question import CoordinationQuestion
 from studies.coordination_policy.rows import OfDraw, OutagesRow
+from studies.coordination_policy.setting import draw_records
 from studies.coordination_policy.study import CoordinationStudy
 from studies.shared.conclusion import Conclusion
 from studies.shared.task import Row, TaskResult
@@ -69,8 +72,28 @@ def test_a_grid_without_limits_is_not_told_to_be_free_of_congestion_and_its_load
     assert "saves nothing: no line has a limit" in found.answer
     assert all(row["loading_max"] is None and row["loading"] is None for row in tables["ac"])
     assert any("3 of 3 branches have no rating" in words for words in found.warnings)
+    assert not any("loading" in chart.title for chart in found.charts)
     assert all(row["penetration"] == 0.27 for row in tables["savings"])
     assert "With 27 % datacenters" in found.answer
+
+
+@pytest.mark.parametrize("use", ["trained", "judged"])
+def test_generators_whose_least_output_is_above_what_is_drawn_are_why_there_is_no_answer(
+    use: str, tmp_path: Path
+) -> None:
+    """It ended in "there are no records to train on", or in means of nothing."""
+    ring(tmp_path)
+    question = CoordinationQuestion(network=str(tmp_path / "ring.m"), datacenter_buses=(2, 3))
+    case = make_case(question, 0.1, 0.5)
+    n_records = len(case.base.solved)
+    drawn = np.isin(np.arange(n_records), draw_records(question.seed, 0, n_records, 540))
+    solved = ~drawn if use == "trained" else drawn
+    runs = replace(case.setting.dispatch, power_min_mw=np.full_like(case.setting.dispatch.power_max_mw, 300.0))
+    case = replace(case, base=replace(case.base, solved=solved), setting=replace(case.setting, dispatch=runs))
+    n = {"trained": 540, "judged": n_records - 540}[use]
+    why = rf"none of the {n} records to be {use} on has a dispatch \(generators give 600 MW at least, more than the \d"
+    with pytest.raises(SolverError, match=why):
+        study_draw(question, case, 540, 0, lambda words, share: None)
 
 
 def test_a_grid_with_wide_limits_is_not_congested(tmp_path: Path) -> None:

@@ -214,6 +214,13 @@ def test_lint_names_what_a_circuit_lacks(tmp_path: Path) -> None:
     assert found["open switch"] == {"tie", "off"}
     assert "a" not in found["coordinates"]
     assert {"head", "b", "c"} <= found["coordinates"]
+    (told,) = (one.message for one in lint_feeder(feeder) if one.kind == "coordinates")
+    # With a single place, or none, they are on maps, which are drawn by the branches.
+    assert "missing" not in told
+    assert "maps are a layout by the branches" in told
+    two = Feeder.from_dss(write(tmp_path, LACKING + "SetBusXY bus=b x=2 y=2\n", "two.dss"))
+    (told,) = (one.message for one in lint_feeder(two) if one.kind == "coordinates")
+    assert "they are missing on maps" in told
     assert found["regulators"] == {"lacking"}
     assert placeholder_rated_lines(feeder) == ("unstated",)
     text = format_findings(lint_feeder(feeder))

@@ -105,6 +105,14 @@ def test_what_the_format_leaves_open_does_not_matter(change: tuple[str, str], tm
             ("mpc.gencost", DC_LINE.format(30, 20)),
             r"table dcline \(line 14\), row 1 is scheduled for a power \(PF\) outside",
         ),
+        (
+            ("mpc.gencost", DC_LINE.format(10, 20).replace(" 1 2 1", " 1 7 1")),
+            r"table dcline \(line 14\), row 1 names a bus that is not in the table bus",
+        ),
+        (
+            ("mpc.gencost", DC_LINE.format(10, 20).replace(" 1 2 1", " 7 2 1")),
+            r"table dcline \(line 14\), row 1 names a bus that is not in the table bus",
+        ),
     ],
 )
 def test_a_case_that_cannot_be_used_is_told(change: tuple[str, str], words: str, tmp_path: Path) -> None:

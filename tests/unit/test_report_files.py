@@ -36,6 +36,7 @@ from studies.report.figures import draw_chart, draw_pictures
 from studies.report.files import write_answer, write_geojson, write_tables, write_texts
 from studies.report.network_drawing import DRAWING_UNITS, LONGITUDE_LATITUDE, drawing_of, tree_layout
 from studies.report.page import report_html, write_report
+from studies.report.page_sections import table_sections
 from studies.report.plain_values import json_in_page, plain_value
 from studies.report.plot_data import chart_data, constant_range, envelope_summary
 from studies.report.provenance import FailedTask, TaskStates
@@ -275,6 +276,14 @@ def test_cells_are_shown_as_their_columns_say() -> None:
     assert cell_text(None, table.columns[1], True) == "–"
     assert shown_table(a_table({"power_mw": 3.0}, digits=None)).rows == [[None, 3.0]]
     assert shown_table(a_table({"bus": False}, {"bus": [1, None]})).rows == [["no", None], ["1, –", None]]
+
+
+def test_a_folded_table_names_its_rows_on_a_screen_and_its_file_on_paper() -> None:
+    (section,) = table_sections("results", "Results", [replace(a_table({"bus": "a"}, {"bus": "b"}), folded=True)])
+    # "2 rows," it said on a screen, where the file is not shown.
+    assert re.search(
+        r'<span class="count">2 rows<span class="on-paper">, <code>\w+\.csv</code></span></span>', section.html
+    )
 
 
 def test_only_a_page_of_a_long_table_is_html_and_the_rest_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
