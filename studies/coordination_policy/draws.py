@@ -79,7 +79,7 @@ def study_draw(
     test = np.setdiff1d(solved, drawn)
     rest = np.setdiff1d(np.arange(len(case.records.dates)), drawn)
     for kept, of, use in ((train, drawn, "trained on"), (test, rest, "judged on")):
-        if not len(kept):
+        if len(of) and not len(kept):
             raise SolverError(
                 f"none of the {number_of(len(of), 'record')} to be {use} has a dispatch{_why(case, of[0])}"
             )

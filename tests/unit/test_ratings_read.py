@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from batch_rigs import circuit_commands
 
 from g2g_opt.base_case import base_case_words, solve_base_case
 from g2g_opt.circuit.branches import read_branches
+from g2g_opt.circuit.described_elements import stated_ratings
 from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.circuit.parts import Branch
 from g2g_opt.errors import InputError
@@ -93,6 +96,19 @@ def test_the_usual_ratings_beside_a_line_code_are_told_from_none(
     (branch,) = Feeder.from_dss(path).branches
     assert (branch.rating_is_stated, branch.emergency_is_stated) == stated
     assert (branch.rating_a, branch.emergency_a) == (400.0, 600.0)
+
+
+def test_a_batch_edit_reaches_the_names_that_its_expression_finds() -> None:
+    """As Python's expressions do, for those that are read; others, which may take forever, reach nothing."""
+    draw = np.random.default_rng(7)
+    for _ in range(3000):
+        parts = draw.choice(["a", "b", "1", ".", ".*"], draw.integers(0, 6))
+        pattern = f"{draw.choice(['', '^'])}{''.join(parts)}{draw.choice(['', '$'])}"
+        name = "".join(draw.choice(["a", "b", "1"], draw.integers(1, 7)))
+        commands = [f"New Line.{name} linecode=c", f"BatchEdit Line.{pattern} normamps=400"]
+        reached = stated_ratings(commands).get(f"line.{name}", frozenset())
+        assert ("normamps" in reached) == (re.search(pattern, name) is not None), (pattern, name)
+    assert stated_ratings(["New Line.aab", "BatchEdit Line.(a|b)+ normamps=400"]) == {"line.aab": frozenset()}
 
 
 @pytest.mark.parametrize(
