@@ -16,13 +16,13 @@ from typing import Any
 
 from g2g_opt.circuit.branches import read_branches
 from g2g_opt.circuit.copies import copied_notes
-from g2g_opt.circuit.described_elements import stated_ratings
 from g2g_opt.circuit.direct import open_direct
 from g2g_opt.circuit.elements import load_branches
 from g2g_opt.circuit.node_roles import classify_buses
 from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.circuit.parts import Branch, Bus, LoadBranch, Regulator
 from g2g_opt.circuit.regulators import read_regulators
+from g2g_opt.circuit.script_file.described_elements import stated_ratings
 from g2g_opt.circuit.script_file.reading import is_own_circuit, read_circuit
 from g2g_opt.circuit.sources import source_notes
 from g2g_opt.circuit.studied_hour import read_hour

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from g2g_opt.circuit.described_elements import MAKES_MATRICES, described
+from g2g_opt.circuit.script_file.described_elements import MAKES_MATRICES, described
+from g2g_opt.circuit.script_file.line_copies import IMPEDANCE, MADE_ANEW, MATRIX
 from g2g_opt.errors import listed
 
 # Properties that a copy does not get, by kind (OpenDSS C-API 0.14.5; of lines see `_missing`).
@@ -16,9 +17,6 @@ _LEFT_OUT = {
     "regcontrol": ("vlimit",),
     "capcontrol": ("vmin", "vmax", "delay", "deadtime"),
 }
-# Words of a line whose impedance is its own, and of one whose impedance its code or its wires make anew.
-_IMPEDANCE = ("r1", "x1", "r0", "x0", "rmatrix", "xmatrix")
-_MADE_ANEW = ("linecode", "geometry", "spacing", "wires", "switch")
 _SHOWN = 8
 
 
@@ -66,6 +64,6 @@ def _missing(name: str, copy: _Copy, own: set[str]) -> list[str]:
     copied, kind = copy.copied - own, name.partition(".")[0]
     if kind != "line":
         return [word for word in _LEFT_OUT.get(kind, ()) if word in copied]
-    is_made = copy.has_matrix or own & {*_IMPEDANCE, *_MADE_ANEW} or copied & {*_MADE_ANEW}
-    found = [] if is_made else [word for word in _IMPEDANCE if word in copied]
+    is_made = copy.has_matrix or own & {*IMPEDANCE, *MADE_ANEW} or copied & {*MADE_ANEW, *MATRIX}
+    found = [] if is_made else [word for word in IMPEDANCE if word in copied]
     return [*found, *(["units"] if "units" in copied and "linecode" not in own else [])]

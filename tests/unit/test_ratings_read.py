@@ -11,9 +11,9 @@ from batch_rigs import circuit_commands
 
 from g2g_opt.base_case import base_case_words, solve_base_case
 from g2g_opt.circuit.branches import read_branches
-from g2g_opt.circuit.described_elements import stated_ratings
 from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.circuit.parts import Branch
+from g2g_opt.circuit.script_file.described_elements import stated_ratings
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.feeder_description import describe_feeder, loading_notes

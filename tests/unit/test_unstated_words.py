@@ -7,6 +7,7 @@ from pathlib import Path
 import opendssdirect
 import pytest
 
+from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.feeder import Feeder
 from g2g_opt.feeder_description import describe_feeder
 
@@ -144,8 +145,9 @@ def test_bundled_feeders_state_what_they_mean() -> None:
         (["CalcVoltageBases", "New Line.two like=one bus1=mid bus2=far units=km"], ""),
         (["New Line.two like=one bus1=mid bus2=far units=km", "Edit Line.two r1=0.1 x1=0.2"], ""),
         (["New Line.two like=one bus1=mid bus2=far units=km", "Line.two.r1=0.1"], ""),
-        # A file's own solution makes the matrix in OpenDSS, and is left out by us.
-        (["Solve", "New Line.two like=one bus1=mid bus2=far"], "line.two (r1, x1, units)"),
+        # A file's own solution makes the matrix in OpenDSS; where it is left out, the impedance is stated again.
+        (["Solve", "New Line.two like=one bus1=mid bus2=far"], "line.two (units)"),
+        (["Solve", "Line.one.r1=0.2", "New Line.two like=one bus1=mid bus2=far"], "line.two (r1, x1, units)"),
         (
             ["New Line.x bus1=mid bus2=far", "~ r1=0.1 x1=0.2", "New Line.y bus1=mid bus2=end", "~ like=x"],
             "line.y (r1, x1)",
@@ -175,6 +177,36 @@ def test_bundled_feeders_state_what_they_mean() -> None:
 def test_a_copy_that_lacks_what_it_copies_is_named(tmp_path: Path, lines: list[str], told: str) -> None:
     found = notes(tmp_path, *lines)
     assert [note.rpartition("again: ")[2] for note in found] == ([told] if told else [])
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["New Line.a bus1=head bus2=x r1=0.3 x1=0.9", "Solve", "New Line.b like=a bus1=mid bus2=far length=2"],
+        ["New Line.a bus1=head bus2=x c1=400", "Solve", "New Line.b bus1=mid bus2=far length=2", "~ like=a"],
+        ["New Line.a bus1=head bus2=x r0=3 x0=5", "Solve", "New Line.c like=a", "New Line.b like=c bus1=mid bus2=far"],
+        [
+            "New Line.a bus1=head bus2=x rmatrix=[1|0 1|0 0 1] xmatrix=[2|0 2|0 0 2]",
+            "New Line.b like=a bus1=mid bus2=far",
+        ],
+        ["New Line.a bus1=head bus2=x r1=0.3", "Solve mode=daily", "New Line.b like=a bus1=mid bus2=far x1=0.5"],
+        ["New Line.a bus1=head bus2=x r1=0.3", "New Line.b like=a bus1=mid bus2=far", "Solve"],
+    ],
+)
+def test_a_line_copied_behind_the_files_own_solution_is_the_line_of_opendss(tmp_path: Path, lines: list[str]) -> None:
+    """OpenDSS itself told the file as it is, its solutions among it."""
+    text = MASTER.format(
+        lines="\n".join([*lines, "New Load.f bus1=far.1 phases=1 kv=7.2 kw=300", "New Load.x bus1=x kw=9"])
+    )
+    (tmp_path / "own.dss").write_text(text, encoding="utf-8")
+    direct = opendssdirect.dss.NewContext()
+    for line in [*text.splitlines(), "Solve mode=snapshot"]:
+        direct.Text.Command(line)
+    own = dict(zip(direct.Circuit.AllNodeNames(), direct.Circuit.AllBusMagPu(), strict=True))
+    circuit = Circuit(Feeder.from_dss(tmp_path / "own.dss").commands, tolerance=1e-9, max_iterations=300)
+    circuit.finish()
+    far = circuit.node_index["far", 1]
+    assert abs(circuit.node_voltages()[far]) / circuit.node_base_v[far] == pytest.approx(own["far.1"], abs=1e-5)
 
 
 def test_a_copied_line_acts_with_another_impedance_than_it_tells(tmp_path: Path) -> None:

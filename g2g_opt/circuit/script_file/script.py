@@ -15,6 +15,7 @@ from pathlib import Path
 
 from g2g_opt.circuit.script_file import allow_list as allowed
 from g2g_opt.circuit.script_file.files import CircuitFiles
+from g2g_opt.circuit.script_file.line_copies import with_copied_impedances
 from g2g_opt.circuit.script_file.missing_elements import changes_of_missing
 from g2g_opt.circuit.script_file.tokens import Parameter, ScriptError, parameters, quoted
 from g2g_opt.errors import InputError
@@ -77,7 +78,7 @@ def _script(reader: _Reader, edits: Path | None) -> CircuitScript:
     own = len(reader.commands)
     if edits is not None:
         reader.edit(edits)
-    commands = tuple(reader.commands)
+    commands = tuple(with_copied_impedances(reader.commands, reader.solved))
     left_out = (*reader.left_out, *changes_of_missing(commands[:own], reader.places[:own]))
     return CircuitScript(commands, tuple(reader.places), dict(reader.files.read), left_out, edits=commands[own:])
 
@@ -88,6 +89,8 @@ class _Reader:
     commands: list[str] = field(default_factory=list)
     places: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    # Places of the commands that stand for the file's own solutions.
+    solved: list[int] = field(default_factory=list)
     _open: list[Path] = field(default_factory=list)
     _folder: Path = field(init=False)
     _place: str = ""
@@ -228,7 +231,8 @@ class _Reader:
         if options:
             self._pass("set", options)
         if verb == "solve":
-            # What follows may need the list of buses, which the first solution makes.
+            # What follows may need the list of buses, which the first solution makes; and the matrices of lines.
+            self.solved.append(len(self.commands))
             self._pass("makebuslist", [])
             self._leave_out("solve; a study settles the circuit itself")
 

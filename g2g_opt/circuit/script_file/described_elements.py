@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from g2g_opt.circuit.script_file.tokens import Parameter, ScriptError, parameters
 
-# What makes the matrices of all lines, which is what a copy takes. A file's own Solve does, and is left out.
+# What makes the matrices of all lines, which is what a copy takes. A file's own Solve does, too (see `line_copies`).
 MAKES_MATRICES = "calcvoltagebases"
 _CHOOSES = ("select", "set")
 # Begins what is yielded for the name of what is edited at once.
@@ -76,12 +76,18 @@ def _reaches(pattern: str, name: str) -> bool:
 
 
 def described(commands: Sequence[str]) -> Iterator[tuple[str, list[Parameter]]]:
-    """Elements (kind.name) that commands make or change, with the named properties of each; and what makes matrices.
+    """As `described_at`, without the places."""
+    return ((name, given) for _, name, given in described_at(commands))
+
+
+def described_at(commands: Sequence[str]) -> Iterator[tuple[int, str, list[Parameter]]]:
+    """Elements (kind.name) that commands make or change, with the places of these and the named properties of each;
+    and what makes matrices.
 
     Commands are those of a `CircuitScript`, whose verbs and properties are in full. Others are passed over.
     """
     name = ""
-    for command in commands:
+    for k, command in enumerate(commands):
         try:
             verb, *given = parameters(command)
         except (ScriptError, ValueError):
@@ -96,8 +102,8 @@ def described(commands: Sequence[str]) -> Iterator[tuple[str, list[Parameter]]]:
             name = given[0].value.lower() if word == "select" and given and "." in given[0].value else ""
         elif word == BATCH and given:
             name = ""
-            yield f"{BATCH} {given[0].value.lower()}", [parameter for parameter in given[1:] if parameter.name]
+            yield k, f"{BATCH} {given[0].value.lower()}", [parameter for parameter in given[1:] if parameter.name]
         if word == MAKES_MATRICES:
-            yield word, []
+            yield k, word, []
         elif name and word in ("", "new", "edit", "~"):
-            yield name, [parameter for parameter in given if parameter.name]
+            yield k, name, [parameter for parameter in given if parameter.name]
