@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# entsoe-py 0.8.1, contracted reserves: what its client makes of the platform's documents (parse_contracted_reserve_zip, for amounts, and for
+# entsoe-py 0.8.1, contracted reserves: what its client makes of the platform's documents (parse_contracted_reserve_zip, for amounts and
 # prices). Of a document with 100 MW of reserve from generation and 50 MW from load, two series of one kind and direction, it returns
-# 75 MW, their mean, and no longer which is which. Series that follow each other, four-hour blocks at 10, 50 and 10 EUR/MW, overlap by a quarter of an hour,
-# as a block of the curve type A03 is filled to its end and the end counted in: at each boundary stands 30, a price that was never
-# paid, and after the last block one quarter more, 49 of 48. Between two periods of one series with nothing in the block between, that
-# block has the amount of the one before. The other curve type (A01) has the mean too, and neither the 30 nor the quarter.
-# Nothing is reported, so the reserve that a flexible site would compete with is half of what it is. Exits 0 while this is so.
+# 75 MW, their mean, and no longer which is which. Series that follow each other, four-hour blocks at 10, 50 and 10 EUR/MW, overlap by a
+# quarter of an hour, as a block of the curve type A03 is filled to its end and the end counted in: at each boundary stands 30, a price
+# that was never paid, and after the last block one quarter more, 49 of 48. Between two periods of one series with nothing in the block
+# between, that block has the amount of the one before. The other curve type (A01) has the mean too, and neither the 30 nor the
+# quarter. Nothing is reported, so the reserve that a flexible site would compete with is half of what it is. Exits 0 while this is so.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
