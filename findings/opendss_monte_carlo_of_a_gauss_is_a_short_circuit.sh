@@ -62,7 +62,7 @@ for mode in ("M2", "M3"):
     found[mode, ""] = drawn("", mode=mode)[0], None
 for (random, words), (theirs, _) in found.items():
     if random in ("", "gaussian", "M2", "M3"):
-        assert all(volts < 1.0 and abs(complex(kw, kvar) - short) < 0.01 * abs(short) for kw, kvar, volts in theirs), (random, words, theirs)
+        assert all(volts < 1.0 and abs(complex(kw, kvar) - short) < 0.01 * abs(short) for kw, kvar, volts in theirs), theirs
     if random == "lognormal":
         assert all(math.isnan(kw) and math.isnan(volts) for kw, _, volts in theirs), (random, words, theirs)
     if random == "uniform":
