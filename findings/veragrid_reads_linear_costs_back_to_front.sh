@@ -6,7 +6,7 @@
 # where the DC optimum is 5,216, at 1.20 $/MWh for 24.04, case39 13 % more, at 0.30 for 13.52, case118 42 % more, at 20.00 for 39.38.
 # PYPOWER's linear optimum has all of them. Stated in three terms with 0 before them linear costs are right. Costs in pieces become 0, and
 # power that shunts take (Gs) is left out. But for the pieces, which the log of reading has, nothing is reported, and all converge. Exits 0
-# while this is so.
+# while this is so. (Two minutes.)
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
