@@ -25,6 +25,7 @@ from g2g_opt.circuit.regulators import read_regulators
 from g2g_opt.circuit.script_file.described_elements import stated_ratings
 from g2g_opt.circuit.script_file.reading import is_own_circuit, read_circuit
 from g2g_opt.circuit.sources import source_notes
+from g2g_opt.circuit.stated_otherwise import otherwise_notes
 from g2g_opt.circuit.studied_hour import read_hour
 from g2g_opt.circuit.studied_state import studied_state
 from g2g_opt.circuit.unstated import unstated_notes
@@ -291,7 +292,7 @@ def _parts(commands: tuple[str, ...]) -> dict[str, Any]:
         "own_loads": _own_loads(circuit, loads),
         "regulator_notes": found.notes,
         "source_notes": source_notes(circuit),
-        "unstated_notes": (*unstated_notes(circuit), *copied_notes(commands)),
+        "unstated_notes": (*unstated_notes(circuit), *copied_notes(commands), *otherwise_notes(commands)),
     }
 
 

@@ -74,10 +74,9 @@ def _run(arguments: Sequence[str]) -> int:
     parser = parser_of(arguments[0] if arguments else None)
     if any("\0" in argument for argument in arguments):
         parser.error("an argument holds a NUL character, which no name of a file can have")
-    for flag, value in pairwise([*arguments, "--"]):
-        # A variable of a script that is not set: an empty --out would be the folder one stands in.
-        if flag.startswith("--") and (not value or flag.endswith("=")):
-            parser.error(f"{flag.removesuffix('=')} is given an empty text; give it a value, or leave it out")
+    if "--out=" in arguments or ("--out", "") in pairwise(arguments):
+        # A variable of a script that is not set: this would be the folder one stands in.
+        parser.error("--out is given an empty text; give it a folder, or leave it out")
     options = parser.parse_args(arguments)
     from rich.console import Console
 

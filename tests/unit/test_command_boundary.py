@@ -90,13 +90,13 @@ def test_no_argument_may_hold_a_nul(capsys: pytest.CaptureFixture[str]) -> None:
     assert "NUL character" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("words", [["--out", ""], ["--out="], ["--bus", "", "--out", "a"]])
-def test_no_flag_may_be_given_an_empty_text(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("words", [["--out", ""], ["--out="], ["--bus", "671", "--out", ""]])
+def test_no_folder_may_be_an_empty_text(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """An --out of a variable that is not set was the folder one stands in, which a study then filled."""
     with pytest.raises(SystemExit) as ended:
         cli.main(["hosting-capacity", *words])
     assert ended.value.code == 2
-    assert f"{words[0].removesuffix('=')} is given an empty text" in capsys.readouterr().err
+    assert "--out is given an empty text" in capsys.readouterr().err
 
 
 def g2g(*arguments: str, stdout: int = subprocess.PIPE, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import opendssdirect
 import pytest
 
+from g2g_opt.base_case import solve_base_case
 from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.feeder import Feeder
 from g2g_opt.feeder_description import describe_feeder
@@ -219,3 +220,30 @@ def test_a_copied_line_acts_with_another_impedance_than_it_tells(tmp_path: Path)
     opendssdirect.Lines.Name("two")
     (watts, _), amps = opendssdirect.CktElement.Losses(), opendssdirect.CktElement.CurrentsMagAng()[0]
     assert watts / 3.0 / amps**2 == pytest.approx(0.058, abs=1e-3)
+
+
+def test_ratings_by_season_and_a_positive_sequence_are_named(tmp_path: Path) -> None:
+    seasonal = "New Line.two bus1=mid bus2=far r1=0.1 x1=0.2 length=1 normamps=400 seasons=3 ratings=(400 200 100)"
+    (note,) = notes(tmp_path, seasonal, "Set SeasonRating=True")
+    assert "normamps" in note
+    assert note.endswith("whatever the season: line.two")
+    assert notes(tmp_path, seasonal.partition(" seasons")[0]) == ()
+    (note,) = notes(tmp_path, "MakePosSeq")
+    assert "MakePosSeq" in note
+
+
+def test_a_reduced_circuit_is_studied_whole_with_the_rating_of_every_line(tmp_path: Path) -> None:
+    """OpenDSS gives a row of lines that it joins the rating of its last: 100 A between 300 and 200 were gone."""
+    line = "New Line.{} bus1={} bus2={} r1=0.3 x1=0.6 r0=0.6 x0=1.2 c1=0 c0=0 length=1 units=km normamps={}"
+    rows = [("l2", "mid", "b", 300), ("l3", "b", "d", 100), ("l4", "d", "e", 200)]
+    lines = [line.format(*row) for row in rows]
+    customers = ["New Load.e bus1=e kv=12.47 kw=3000 kvar=1000", "New EnergyMeter.m element=Line.one"]
+    reduces = ["Set voltagebases=[12.47]", "CalcVoltageBases", "Solve", "Set ReduceOption=Default", "Reduce All"]
+    path = tmp_path / "master.dss"
+    path.write_text(MASTER.format(lines="\n".join([*lines, *customers, *reduces])), encoding="utf-8")
+    feeder = Feeder.from_dss(path)
+    found = solve_base_case(feeder)
+    assert found.loading is not None
+    assert found.loading[0] == "line.l3"
+    assert found.loading[1] == pytest.approx(1.53, abs=0.02)
+    assert any("reduce" in words and "studied whole" in words for words in feeder.left_out)

@@ -29,6 +29,7 @@ _LINE_ENDS = re.compile(r"\r\n|\n|\r")
 # Without an equals sign no variable names a file of an array.
 _VARIABLE_VALUE = re.compile(r"[\w.+\-*/^ \t,|%:\\]*")
 _TRACES = "its traces and reports are not written"
+_WHOLE = "the circuit is studied whole, since lines that OpenDSS joins have the rating of one of them"
 _REPORTS = "reports and drawings of OpenDSS are not made"
 
 
@@ -89,8 +90,7 @@ class _Reader:
     commands: list[str] = field(default_factory=list)
     places: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
-    # Places of the commands that stand for the file's own solutions.
-    solved: list[int] = field(default_factory=list)
+    solved: list[int] = field(default_factory=list)  # places of what stands for the file's own solutions
     _open: list[Path] = field(default_factory=list)
     _folder: Path = field(init=False)
     _place: str = ""
@@ -215,10 +215,10 @@ class _Reader:
                 # OpenDSS goes on with what was asked about.
                 self._kind = ""
             self._leave_out(verb)
-        elif verb in allowed.REPORTS:
+        elif verb in allowed.REPORTS or verb in allowed.STUDIED_WHOLE:
             # What it reports on may be what OpenDSS goes on with.
             self._kind = ""
-            self._leave_out(f"{verb}; {_REPORTS}")
+            self._leave_out(f"{verb}; {_REPORTS if verb in allowed.REPORTS else _WHOLE}")
         else:
             raise ScriptError(f"the command {verb!r} does not describe or solve a network; {_CONSENT}")
 
@@ -235,7 +235,6 @@ class _Reader:
             self.solved.append(len(self.commands))
             self._pass("makebuslist", [])
             self._leave_out("solve; a study settles the circuit itself")
-
         for option in options:
             if option.name in allowed.OPTIONS_OF_CLASSES:
                 self._choose(f"{option.value}.")
