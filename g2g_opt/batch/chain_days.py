@@ -48,20 +48,34 @@ class ChainDays:
         self._come: dict[tuple[int, int], tuple[int, Standing]] = {}
         # Of a day (chain, day), by where it begins.
         self._known: dict[tuple[int, int], dict[Standing, KnownDay]] = {}
+        self._given_up: set[int] = set()
+
+    @property
+    def are_in_order(self) -> bool:
+        """Are the days of every chain run one after the other, each where the one before ends?"""
+        return self._begins is None and self._stretch >= self._n_days
+
+    def give_up(self, chain: int) -> None:
+        """Run no more days of a chain whose days are run in order."""
+        self._given_up.add(chain)
 
     def note(self, day: ChainDay, known: KnownDay) -> None:
         """A day has been run."""
         self._known.setdefault(day[:2], {})[day[2]] = known
 
     def on_the_way(self) -> tuple[list[list[Standing]], list[KnownDay]]:
-        """Where controls stand before each day of every chain, and its days, chain by chain, all of them known."""
+        """Where controls stand before each day of every chain, and its days, chain by chain, all of them known; the
+        last one that is known again and again where a chain was given up.
+        """
         begins, days = [], []
         for chain in range(self._n_chains):
             at = self._start
             begins.append([at] * self._n_days)
             for day in range(self._n_days):
                 begins[chain][day] = at = self._begin(chain, day, at)
-                days.append(known := self._known[chain, day][at])
+                if chain not in self._given_up or (chain, day) in self._known:
+                    known = self._known[chain, day][at]
+                days.append(known)
                 at = known.end
         return begins, days
 
@@ -76,7 +90,7 @@ class ChainDays:
         # By how far a day is beyond what guesses have earned, and the day's place in its stretch.
         wanted: dict[ChainDay, tuple[int, int]] = {}
         for chain in range(self._n_chains):
-            reached = 0
+            reached = self._n_days if chain in self._given_up else 0
             for first in range(0, self._n_days, self._stretch):
                 if first >= reached:
                     reached = self._go_on(chain, first, wanted)

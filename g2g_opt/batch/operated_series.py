@@ -144,6 +144,7 @@ class FeederOperation:
         tells_unbalance: bool = False,
         own_units: UnitPoints | None = None,
         n_threads: int = 1,
+        over_max: float | None = None,
     ) -> OperatedSeries:
         """Chains with `kw` (unit, chain, step) drawn by units and `load_share` (step,) of the feeder's own loads.
 
@@ -166,6 +167,7 @@ class FeederOperation:
             tells_unbalance,
             own_units,
             n_threads,
+            over_max,
         ).series()
 
 
@@ -203,6 +205,7 @@ class _Run:
         tells_unbalance: bool,
         own_units: UnitPoints | None,
         n_threads: int,
+        over_max: float | None,
     ) -> None:
         self.n_threads = n_threads = min(n_threads, _THREADS_MAX)
         self.of, self.n_steps, self.reduce, self.tells_unbalance = of, steps_a_day, reduce, tells_unbalance
@@ -217,6 +220,8 @@ class _Run:
         self._attach(units, kw)
         self.kinds = [of.settings_of(one) for one in set_points]
         self.days = ChainDays(self.n_chains, self.n_days, of.start, begins, guesses, n_threads, self.alike)
+        self.over_max = over_max if self.days.are_in_order else None
+        self.over = np.zeros(self.n_chains)
         self.blocks: list[OperatedSeries] = []
         self.rows: Floats | None = None
         self._lanes = _Lanes()
@@ -257,8 +262,18 @@ class _Run:
                     for lane, day in enumerate(part):
                         self.days.note(day, KnownDay(ends[lane], len(self.blocks), lane))
                     self.blocks.append(self._with_rows_in_place(part, days) if self.runs_once else days)
+                    if self.over_max is not None:
+                        self._give_up(part, days, self.over_max)
         begins, where = self.days.on_the_way()
         return gather_days(self.blocks, where, begins, self.rows)
+
+    def _give_up(self, part: Sequence[ChainDay], days: OperatedSeries, over_max: float) -> None:
+        """Give up the chains of days that were run whose first row has come to more than that."""
+        over = np.where(days.solved & ~days.restless, days.rows[0], 1.0).sum(axis=1)
+        for (chain, _, _), of_day in zip(part, over.tolist(), strict=False):
+            self.over[chain] += of_day
+            if self.over[chain] > over_max:
+                self.days.give_up(chain)
 
     def _with_rows_in_place(self, part: Sequence[ChainDay], days: OperatedSeries) -> OperatedSeries:
         """Days whose rows are put where they will be told: each is run once, and of a year they are too many for two

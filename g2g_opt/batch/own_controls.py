@@ -68,6 +68,13 @@ class Standing:
     modes: tuple[float, ...]
     banks: tuple[float, ...]
 
+    def __hash__(self) -> int:
+        # Days are looked up by where they begin, again and again.
+        known: int | None = self.__dict__.get("_hash")
+        if known is None:
+            known = self.__dict__["_hash"] = hash((self.taps, self.modes, self.banks))
+        return known
+
 
 class Settling(NamedTuple):
     """How kernels make rounds of controls: the address of what they look at, rounds at most, and what they read and

@@ -221,7 +221,8 @@ def _peak(row: CapacityRow) -> float:
 def _maps(main: Sequence[CapacityRow], again: bool) -> tuple[FeederMap, ...]:
     """A map per operation; with sets of sites a bus shows the largest set it belongs to.
 
-    Judged `again`, a bus without a simulated size that keeps the limits has no figure, rather than none at all.
+    Judged `again`, a bus without a simulated size that keeps the limits has no figure, rather than none at all; nor has
+    one at which the circuit breaks a limit without any site.
     """
     found = []
     for operation in ("firm", "flexible"):
@@ -230,7 +231,7 @@ def _maps(main: Sequence[CapacityRow], again: bool) -> tuple[FeederMap, ...]:
         rows = [row for row in main if row.operation == operation]
         sets = any(row.n_sites > 1 for row in rows)
         for row in sorted(rows, key=_peak):
-            if (sets and row.n_sites == 1) or (again and row.n_gpus == 0):
+            if (sets and row.n_sites == 1) or (row.n_gpus == 0 and (again or row.base_breaks)):
                 continue
             for bus in row.bus.split("+"):
                 value[bus] = _peak(row)

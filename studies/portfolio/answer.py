@@ -31,6 +31,8 @@ _BUSES = (
     Column("value", "value", 3),
     Column("unit", "unit"),
 )
+# The state of a feeder none of whose buses has a figure, where others' have.
+_NO_FIGURE = "no figure"
 # Feeders with a name in the chart of all of them.
 _BEST_MAX = 40
 
@@ -43,7 +45,7 @@ def conclusion_of(study: PortfolioQuestion, results: Sequence[TaskResult]) -> Co
               for figure in figures}  # fmt: skip
     broken = [result for result in results if result.failed]
     main = ranked[figures[0]] if figures else []
-    by_feeder = [_feeder_row(row, [bus for bus in main if bus.feeder == row.feeder]) for row in feeders]
+    by_feeder = [_feeder_row(row, [bus for bus in main if bus.feeder == row.feeder], bool(main)) for row in feeders]
     by_feeder.sort(key=lambda row: -(row["best"] if row["best"] is not None else -1.0))
     by_feeder += [{"feeder": result.task.label, "state": "failed", "answer": result.failed} for result in broken]
     tables = [
@@ -56,7 +58,7 @@ def conclusion_of(study: PortfolioQuestion, results: Sequence[TaskResult]) -> Co
     ]  # fmt: skip
     return Conclusion(
         title=f"Portfolio of {number_of(len(results), 'feeder')} in {study.folder}",
-        answer=_answer(feeders, broken, main),
+        answer=_answer(feeders, broken, main, [row for row in by_feeder if row["state"] == _NO_FIGURE]),
         feeder="",
         tables=tuple(tables),
         charts=tuple(_charts(by_feeder, ranked)),
@@ -81,11 +83,12 @@ def _value(row: PortfolioBusRow) -> float:
     return row.value
 
 
-def _feeder_row(row: PortfolioRow, buses: Sequence[PortfolioBusRow]) -> Row:
+def _feeder_row(row: PortfolioRow, buses: Sequence[PortfolioBusRow], has_figures: bool) -> Row:
     best = buses[0] if buses else None
+    state = "answered" if not row.n_failed else "answered in part"
     return {
         "feeder": row.feeder,
-        "state": "answered" if not row.n_failed else "answered in part",
+        "state": _NO_FIGURE if has_figures and best is None else state,
         "best_bus": best.bus if best is not None else None,
         "best": best.value if best is not None else None,
         "least": buses[-1].value if buses else None,
@@ -97,10 +100,19 @@ def _feeder_row(row: PortfolioRow, buses: Sequence[PortfolioBusRow]) -> Row:
     }
 
 
-def _answer(feeders: Sequence[PortfolioRow], broken: Sequence[TaskResult], main: Sequence[PortfolioBusRow]) -> str:
-    words = f"{len(feeders)} of {len(feeders) + len(broken)} feeders have an answer"
+def _answer(
+    feeders: Sequence[PortfolioRow],
+    broken: Sequence[TaskResult],
+    main: Sequence[PortfolioBusRow],
+    without: Sequence[Row],
+) -> str:
+    words = f"{len(feeders) - len(without)} of {len(feeders) + len(broken)} feeders have an answer"
+    if without:
+        words += f"; {len(without)} without a figure of any bus, first {without[0]['feeder']}: "
+        words += str(without[0]["answer"]).rstrip(".")
     if broken:
-        words += f"; the others have a reason, the first of them {broken[0].task.label}: {broken[0].failed}"
+        others = "others" if not without else "rest"
+        words += f"; the {others} have a reason, the first of them {broken[0].task.label}: {broken[0].failed}"
     if main:
         first, last = main[0], main[-1]
         words += (

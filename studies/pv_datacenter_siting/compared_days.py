@@ -154,16 +154,18 @@ def worth_of(
     operated: Sequence[tuple[SitingPlan, SetPoints]],
     levels: Sequence[float],
     guesses: Sequence[Begins] | None = None,
+    over_max: float | None = None,
 ) -> list[OperationWorth]:
     """Of each plan under its set-points at all `levels`; the money is that of the first level.
 
-    `guesses` are where controls may stand before each of the days, for each plan.
+    `guesses` are where controls may stand before each of the days, for each plan. What is further outside limits than
+    `over_max` (pu h) at a level need not be known any better than that.
     """
     n_together = max(1, _TOGETHER // len(levels))
     if len(operated) > n_together:
         parts = [slice(k, k + n_together) for k in range(0, len(operated), n_together)]
         of_parts = [(operated[part], None if guesses is None else guesses[part]) for part in parts]
-        return [one for part, of_part in of_parts for one in worth_of(case, days, part, levels, of_part)]
+        return [one for part, of_part in of_parts for one in worth_of(case, days, part, levels, of_part, over_max)]
     if not operated:
         return []
     network = days.network
@@ -174,6 +176,7 @@ def worth_of(
         guesses=None if guesses is None else [of_level for of_plan in guesses for of_level in of_plan],
         reduce=_Outside(*network.limit_rows(), network.judges_loading),
         demand=[np.full_like(network.demand, level) for _ in operated for level in levels],
+        over_max=None if case.question.violations == "priced" else over_max,
     )
     n = len(levels)
     step_pu = operation_of(case.network.feeder, case.question.limits.rating_basis).step_pu

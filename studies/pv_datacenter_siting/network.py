@@ -230,11 +230,12 @@ class SitingNetwork:
         reduce: Reduction | None = None,
         demand: Sequence[Floats] | None = None,
         tells_unbalance: bool = False,
+        over_max: float | None = None,
     ) -> OperatedSeries:
         """Plans, a chain each, under their own set-points: the points one after the other, or days from `begins`.
 
         `demand` (site, point) of each replaces the network's; `begins` are those of all, or of each. Where
-        nothing is known, `guesses` (plan, day) save time.
+        nothing is known, `guesses` (plan, day) save time. `over_max` as in `FeederOperation.run`.
         """
         units, kw = self._units_of(plans, demand)
         chains = Chains(
@@ -248,6 +249,7 @@ class SitingNetwork:
             reduce=reduce,
             tells_unbalance=tells_unbalance,
             own_units=self._own_units,
+            over_max=over_max,
         )
         return run_chains(self.feeder, self.limits.rating_basis, chains)
 

@@ -43,6 +43,7 @@ class Chains:
     reduce: Reduction | None = None
     tells_unbalance: bool = False
     own_units: UnitPoints | None = None
+    over_max: float | None = None
 
     @property
     def n(self) -> int:
@@ -63,6 +64,7 @@ class Chains:
             tells_unbalance=self.tells_unbalance,
             own_units=self.own_units,
             n_threads=n_threads,
+            over_max=self.over_max,
         )
 
     def parts(self, n: int) -> list[Chains]:

@@ -69,7 +69,11 @@ class SetPointSearch:
         """Simulate those that are new."""
         new = {_key(one): one for one in candidates}
         new = {key: one for key, one in new.items() if key not in self._tried}
-        worth = worth_of(self.case, self.days, [(self.plan, one) for one in new.values()], self.levels)
+        # What is further outside limits than all that will be asked for is not among these.
+        known = sorted(worth.rank for worth, _ in self._tried.values())[:_KEPT]
+        over_max = known[-1][0] if len(known) == _KEPT else None
+        operated = [(self.plan, one) for one in new.values()]
+        worth = worth_of(self.case, self.days, operated, self.levels, over_max=over_max)
         self._tried.update(zip(new, zip(worth, new.values(), strict=True), strict=True))
         self.n_tried += len(new)
 

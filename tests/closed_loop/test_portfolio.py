@@ -50,11 +50,20 @@ def test_a_circuit_that_breaks_a_limit_without_a_site_is_told_of(tmp_path: Path)
     (tmp_path / "feeders" / "less.dss").write_text(text.replace("Solve", "Set LoadMult=0.5\nSolve"), encoding="utf-8")
     (tmp_path / "study.toml").write_text(question_toml(replace(QUESTION, buses=("mid",))), encoding="utf-8")
     study = PortfolioStudy(folder=str(tmp_path / "feeders"), question=str(tmp_path / "study.toml"))
-    rows = [study.run(task, lambda share, words: None)["feeders"][0] for task in study.tasks("feeders", [])]
+    results = [TaskResult(task, study.run(task, lambda share, words: None)) for task in study.tasks("feeders", [])]
+    rows = [row for result in results for row in result.tables["feeders"]]
     told = {row["feeder"]: [words for words in row["warnings"] if words.startswith("without any site")] for row in rows}
     assert told["less"] == []
     (words,) = told["n1"]
     assert "1 of 9 judged bus-phases is outside 0.95 to 1.05 pu, worst far.AB 0.9480 pu" in words
+    # It hosts what nobody knows by these limits, and not nothing: it has no place among the others.
+    conclusion = study.conclude(results)
+    assert {row["feeder"]: row["state"] for row in conclusion.tables[0].rows} == {"less": "answered", "n1": "no figure"}
+    assert [row["feeder"] for row in conclusion.tables[1].rows] == ["less"]
+    assert conclusion.answer.startswith(
+        "1 of 2 feeders have an answer; 1 have no bus with a figure, the first of them n1:"
+    )
+    assert "breaks a limit without any site" in conclusion.answer
 
 
 def test_every_feeder_has_an_answer_or_a_reason(folder: Path, tmp_path: Path) -> None:
