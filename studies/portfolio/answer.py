@@ -113,7 +113,10 @@ def _answer(
     if broken:
         others = "others" if not without else "rest"
         words += f"; the {others} have a reason, the first of them {broken[0].task.label}: {broken[0].failed}"
-    if main:
+    if len(main) == 1:
+        one = main[0]
+        words += f". Bus {one.bus} of {one.feeder} is the only one with a {one.figure}, {one.value:.2f} {one.unit}"
+    elif main:
         first, last = main[0], main[-1]
         words += (
             f". Of {number_of(len(main), 'bus')} bus {first.bus} of {first.feeder} has the most {first.figure}, "

@@ -60,10 +60,9 @@ def test_a_circuit_that_breaks_a_limit_without_a_site_is_told_of(tmp_path: Path)
     conclusion = study.conclude(results)
     assert {row["feeder"]: row["state"] for row in conclusion.tables[0].rows} == {"less": "answered", "n1": "no figure"}
     assert [row["feeder"] for row in conclusion.tables[1].rows] == ["less"]
-    assert conclusion.answer.startswith(
-        "1 of 2 feeders have an answer; 1 have no bus with a figure, the first of them n1:"
-    )
+    assert conclusion.answer.startswith("1 of 2 feeders have an answer; 1 without a figure of any bus, first n1: Firm")
     assert "breaks a limit without any site" in conclusion.answer
+    assert conclusion.answer.endswith("Bus mid of less is the only one with a firm capacity, 2.49 MW.")
 
 
 def test_every_feeder_has_an_answer_or_a_reason(folder: Path, tmp_path: Path) -> None:
