@@ -13,6 +13,8 @@ from typing import Any, TextIO
 from g2g_opt.errors import InputError
 from g2g_opt.reading import NUMBER_MAX, TABLE_BYTES_MAX, finite_number, read_text
 
+# What may separate cells in place of commas.
+_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 # What a spreadsheet takes for a formula when a cell begins with it; also in the full-width forms that some read.
 _COMPUTED = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
@@ -81,7 +83,8 @@ def parse_csv(text: str, where: str, columns: Sequence[str], *, may_be_empty: bo
         raise InputError(f"{where} is empty; {wanted}")
     names = [name.strip() for name in header[1]]
     if missing := [name for name in columns if name not in names]:
-        raise InputError(f"{where} lacks the columns {', '.join(missing)}; {wanted}, and has {_named(names)}")
+        has = f"{wanted}, and has {_named(names)}{separator_words(names)}"
+        raise InputError(f"{where} lacks the columns {', '.join(missing)}; {has}")
     if twice := sorted({name for name in names if name and names.count(name) > 1}):
         raise InputError(f"{where} has the columns {_named(twice)} twice; name each column once")
     places = {name: place for place, name in enumerate(names)}
@@ -94,6 +97,12 @@ def parse_csv(text: str, where: str, columns: Sequence[str], *, may_be_empty: bo
     if not rows and not may_be_empty:
         raise InputError(f"{where} has no rows; {wanted}")
     return CsvTable(where, tuple(names), rows)
+
+
+def separator_words(names: Sequence[str]) -> str:
+    """What is amiss with a header that is one cell, as another sign than a comma separates its cells; else nothing."""
+    other = next((word for sign, word in _SEPARATORS.items() if len(names) == 1 and sign in names[0]), "")
+    return f": its cells are separated by {other}, and commas are read" if other else ""
 
 
 def csv_rows(text: str, where: str) -> Iterator[tuple[int, list[str]]]:

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.csv_files import CsvRow, CsvTable
+from g2g_opt.csv_files import CsvRow, CsvTable, separator_words
 from g2g_opt.errors import InputError, shown
 
 BEGINNING, ENDING = "hour_beginning", "hour_ending"
@@ -79,7 +79,8 @@ def _column(table: CsvTable) -> str:
         return found[0]
     if found:
         raise InputError(f"{table.name} has both columns {BEGINNING} and {ENDING}; keep one")
-    raise InputError(f"{table.name} lacks the columns {BEGINNING}; it needs {BEGINNING} (or {ENDING})")
+    why = separator_words(table.columns)
+    raise InputError(f"{table.name} lacks the columns {BEGINNING}; it needs {BEGINNING} (or {ENDING}){why}")
 
 
 def _time(row: CsvRow, column: str) -> datetime:

@@ -198,7 +198,7 @@ def _in_words(row: CapacityRow, again: bool) -> str:
     words += ")"
     if row.gpus_rejected_below:
         below, whole = row.gpus_rejected_below.split(", "), row.power_peak_below_gap_mw
-        words += f", with gaps below it: {_listed(below)} GPUs do not keep the limits"
+        words += f", with gaps below it, where the limits are not kept: {_listed(below)}"
         words += f"; all sizes tried up to {whole:.2f} MW do" if whole is not None else "; no smaller size tried does"
     if row.scenario_share_lower_bound is not None:
         words += (
@@ -211,7 +211,7 @@ def _in_words(row: CapacityRow, again: bool) -> str:
 def _listed(gaps: Sequence[str]) -> str:
     """Gaps, the lowest ones first."""
     more = f" and {number_of(len(gaps) - _GAP_MAX, 'gap')} above" if len(gaps) > _GAP_MAX else ""
-    return ", ".join(gaps[:_GAP_MAX]) + more
+    return f"{', '.join(gaps[:_GAP_MAX])} GPUs{more}"
 
 
 def _peak(row: CapacityRow) -> float:

@@ -62,8 +62,9 @@ def list_cells(profile: HourlyProfile) -> tuple[Cell, ...]:
     for (month, hour), rows in sorted(rows_of.items()):
         if np.any(np.diff(rows) != _HOURS_A_DAY):
             raise InputError(
-                f"profile {profile.name} comes back to month {month} hour {hour} after a break; a load profile "
-                "needs one year at most, from the first of a month on"
+                f"profile {profile.name} runs from {profile.hours[0]:%Y-%m-%d %H:%M} to "
+                f"{profile.hours[-1]:%Y-%m-%d %H:%M}, so that month {month} hour {hour} comes twice; a load profile "
+                "needs one year at most, from 00:00 on the first of a month"
             )
         cells.append(Cell(month, hour, (rows[0], len(rows), _HOURS_A_DAY)))
     return tuple(cells)

@@ -74,7 +74,7 @@ def test_the_answer_names_gaps_and_how_far_all_sizes_hold() -> None:
     (task,) = STUDY.tasks("capacities", [])
     words = STUDY.conclude([TaskResult(task, STUDY.run(task, lambda done, words: None))]).answer
     assert re.search(
-        r"with gaps below it: \d+ to \d+, .*GPUs do not keep the limits; all sizes tried up to 0\.\d+", words
+        r"with gaps below it, where the limits are not kept: \d+ to \d+, .*GPUs.*; all sizes tried up to 0\.\d+", words
     )
 
 

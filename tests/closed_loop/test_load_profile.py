@@ -234,7 +234,7 @@ def test_questions_that_make_no_sense_are_refused(tmp_path: Path, days: str) -> 
     with pytest.raises(InputError, match="no such setting"):
         make_question("load-profile", {"bus": ["671"]})
     twice = write_days(tmp_path / "long.csv", [0.5] * (24 * 380))
-    with pytest.raises(InputError, match="comes back to month 7 hour 0 after a break"):
+    with pytest.raises(InputError, match="so that month 7 hour 0 comes twice; a load profile needs one year at most"):
         LoadProfileStudy(profile=twice).cells()
     assert 'study = "load-profile"' in question_toml(LoadProfileStudy())
 
