@@ -21,7 +21,7 @@ from g2g_opt.batch.settled_steps_kernel import (
     run_steps,
     tell_step,
 )
-from g2g_opt.compiled.lanes import aligned
+from g2g_opt.compiled.lanes import WIDTH, aligned
 from g2g_opt.compiled.program import entry_of
 from g2g_opt.compiled.records import Packed, pack
 
@@ -46,7 +46,7 @@ class SettledSteps:
     ) -> None:
         self._flow, self._controls, self._losses, self._node_v = flow, controls, losses, node_v
         n = flow.n_slots
-        self._following = FollowingLoads(*flow.jacobian.following_loads, flow.network.n_shares)
+        self._following = FollowingLoads(*flow.jacobian.following_loads, flow.network.n_shares, aligned(WIDTH))
         self._shares, self._powers = np.empty((n_steps, flow.load_share.size)), np.empty((n_steps, flow.power.size))
         self._told = Told(
             np.empty((n_steps, len(controls.all_taps()), n)),

@@ -53,7 +53,9 @@ class Moves(NamedTuple):
 
 
 class FollowingLoads(NamedTuple):
-    """Load branches that follow a share: their ends among nodes (-1: ground), slopes (S) and share, as in a flow."""
+    """Load branches that follow a share: their ends among nodes (-1: ground), slopes (S) and share, as in a flow; room
+    for whether lanes were solved.
+    """
 
     branch: Ints1
     begin: Ints1
@@ -61,6 +63,7 @@ class FollowingLoads(NamedTuple):
     block: Floats2  # (branch, 4)
     share: Ints1
     n_shares: int
+    solved: Floats1  # (lane,)
 
 
 class Told(NamedTuple):
@@ -212,8 +215,14 @@ def _begin(t: Any, step: int) -> None:
 
 @inner
 def _follow_shares(t: Any, step: int, c: int) -> None:
-    """What loads draw at the voltages of the step before, at the shares of this one: where the flow begins."""
-    one, f, own, shares, n = spread(1.0), t.following, t.remainder[c], t.shares[step], len(t.awake)
+    """What loads draw at the voltages of the step before, at the shares of this one: where the flow begins.
+
+    Lanes without a solution there begin where they have been put.
+    """
+    one, half, f, own, shares, n = spread(1.0), spread(0.5), t.following, t.remainder[c], t.shares[step], len(t.awake)
+    for lane in range(W):
+        f.solved[lane] = 1.0 if t.is_solved[c * W + lane] else 0.0
+    solved = load(f.solved, 0)
     for k in range(len(f.branch)):
         share, place = (c * f.n_shares + f.share[k]) * W, 2 * W * f.branch[k]
         before = load(t.load_share, share)
@@ -224,8 +233,8 @@ def _follow_shares(t: Any, step: int, c: int) -> None:
         straight_re = fma(spread(f.block[k, 0]), re, spread(f.block[k, 1]) * im)
         straight_im = fma(spread(f.block[k, 2]), re, spread(f.block[k, 3]) * im)
         left_re, left_im = load(own, place), load(own, place + W)
-        store(own, place, fma(more, left_re - straight_re, left_re))
-        store(own, place + W, fma(more, left_im - straight_im, left_im))
+        store(own, place, where_less(half, solved, fma(more, left_re - straight_re, left_re), left_re))
+        store(own, place + W, where_less(half, solved, fma(more, left_im - straight_im, left_im), left_im))
 
 
 @inner
