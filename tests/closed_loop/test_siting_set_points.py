@@ -31,6 +31,7 @@ def test_what_breaks_between_the_ends_of_the_range_is_searched_there(monkeypatch
         operated: Sequence[tuple[SitingPlan, SetPoints]],
         levels: Sequence[float],
         guesses: Sequence[Begins] | None = None,
+        over_max: float | None = None,
     ) -> list[OperationWorth]:
         levels_seen.append(len(levels))
         begins = tuple(tuple(Standing((), (), ()) for _ in days.days) for _ in levels)

@@ -29,7 +29,12 @@ _PASSED = (
 )
 # Of the commands, those that no file may give; of properties and options, those that name a library or a report.
 FORBIDDEN_COMMANDS = sorted(
-    set(allow_list.words().commands) - _PASSED - allow_list.FOLDERS - allow_list.LEFT_OUT - {"//"}
+    set(allow_list.words().commands)
+    - _PASSED
+    - allow_list.FOLDERS
+    - allow_list.LEFT_OUT
+    - allow_list.STUDIED_WHOLE
+    - {"//"}
 )
 _PROPERTIES = sorted(allow_list.PROPERTIES_REFUSED)
 _OPTIONS = ("datapath", "editor", "recorder", "demandinterval", "diverbose", "log", "querylog")
