@@ -42,18 +42,15 @@ class ChainDays:
         # have more days to be run again where they meet.
         n_stretches = max(1, min(self._a_chunk_each // n_chains, n_days // _STRETCH_MIN_DAYS))
         self._stretch = 1 if begins is not None else -(-n_days // n_stretches)
+        # Are the days of every chain run one after the other, each where the one before ends?
+        self.are_in_order = begins is None and n_stretches == 1
         # In turn all days at once, or one of each chain, whose set of chains would have to be laid out anew for others.
-        self._takes_all = begins is not None or (not alike and n_stretches == 1)
+        self._takes_all = begins is not None or (not alike and self.are_in_order)
         # Where the way from a stretch's first day through known days has come to: the next day, and where it begins.
         self._come: dict[tuple[int, int], tuple[int, Standing]] = {}
         # Of a day (chain, day), by where it begins.
         self._known: dict[tuple[int, int], dict[Standing, KnownDay]] = {}
         self._given_up: set[int] = set()
-
-    @property
-    def are_in_order(self) -> bool:
-        """Are the days of every chain run one after the other, each where the one before ends?"""
-        return self._begins is None and self._stretch >= self._n_days
 
     def give_up(self, chain: int) -> None:
         """Run no more days of a chain whose days are run in order."""

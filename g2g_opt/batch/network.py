@@ -19,7 +19,7 @@ from g2g_opt.circuit.branches import read_branches
 from g2g_opt.circuit.element_names import as_word
 from g2g_opt.circuit.elements import LINEAR_KINDS, elements, linear_elements, load_branches, source_currents_a
 from g2g_opt.circuit.inverters import read_inverters
-from g2g_opt.circuit.node_roles import earthed_behind, reached_nodes
+from g2g_opt.circuit.node_roles import reached_nodes
 from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.circuit.parts import Branch, Bus, LinearElement
 from g2g_opt.circuit.regulators import read_regulators
@@ -86,7 +86,7 @@ class Network:
     circuit's own loads (see `load_law`), `load_shape` the place among `load_shapes` ("" first: none) of the shape that
     each follows over a year (of a unit's branch its place among `unit_shares`, behind them), `banks_off` the capacitors
     that the circuit is left without, as they would be in service, `start_v` a solution (V, node) at the taps the
-    circuit was left at, `alive` the nodes with a path to a source, be it through a load (see `earthed_behind`). `units`
+    circuit was left at, `alive` the nodes with a path to a source, be it through a load (see `reached_nodes`). `units`
     are generators, PV systems and storage, which are among the branches.
     """
 
@@ -216,8 +216,7 @@ def read_network(circuit: Circuit, buses: Mapping[str, Bus] | None = None, steer
     banks_off = _banks_off(circuit, linear)
     nodes = tuple(zip(circuit.node_bus, circuit.node_phase.tolist(), strict=True))
     regulators = read_regulators(circuit).regulators
-    alive = reached_nodes(len(nodes), linear, source_a)
-    alive = earthed_behind(linear, alive, list(zip(begins, ends, strict=True)))
+    alive = reached_nodes(len(nodes), linear, source_a, list(zip(begins, ends, strict=True)))
     for name, first, second in zip(names, begins, ends, strict=True):
         if first >= 0 and second >= 0 and alive[first] != alive[second]:
             bus, phase = nodes[second if alive[first] else first]

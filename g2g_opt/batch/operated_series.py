@@ -37,7 +37,6 @@ from g2g_opt.circuit.opendss_circuit import SETTLED_DT_S
 from g2g_opt.compiled.lanes import WIDTH
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.attachments import tan_phi
-from g2g_opt.grid.loading import rated_branches
 from g2g_opt.grid.opendss import STUDY_TOLERANCE, OpenDSSGrid
 from g2g_opt.limits import RatingBasis
 from g2g_opt.metrics.power_quality import three_phase_buses
@@ -101,8 +100,8 @@ class FeederOperation:
         self.place = setup.monitored_nodes(self.network.nodes)
         self.index = {node: i for i, node in enumerate(self.network.nodes)}
         self.nodes = tuple(self.network.nodes[i] for i in self.place)
-        self.branches = tuple(rating.element for _, rating in rated_branches(self.network.branches, self.ratings))
         self.loadings = Loadings(self.jacobian, self.ratings)
+        self.branches = self.loadings.names
         self.losses = NetworkLosses(self.network)
         _, self.three_phase = three_phase_buses(feeder.buses, feeder.exclude_buses, self.network.nodes)
         self.start_taps = dict(self.network.start_taps)

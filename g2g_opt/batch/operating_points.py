@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,8 +121,12 @@ class OperatingPoints:
         self._settings = [Setting(keys[k]) for k in self._order]
         rated = rated_branches(network.branches, self._ratings) if loadings else []
         self.branches = tuple(rating.element for _, rating in rated)
-        self._of_flows = Loadings(self._jacobian, self._ratings) if loadings else False
         self.emergency_share = np.array([rating.emergency_share for _, rating in rated])
+
+    @cached_property
+    def _of_flows(self) -> Loadings:
+        # Worked out for the first flow: many points are there for their rows alone.
+        return Loadings(self._jacobian, self._ratings)
 
     def with_taps(self, taps: Sequence[Mapping[str, float]]) -> OperatingPoints:
         """The same points at other taps."""
@@ -172,7 +177,7 @@ class OperatingPoints:
             [ports] * len(points),
             settings,
             tolerance_pu=self._tolerance_pu,
-            loadings=self._of_flows,
+            loadings=self._of_flows if self._loadings else False,
         )
         share = self._load_share[points]
         share = np.append(share, np.repeat(share[-1:], flow.n_slots - len(points), axis=0), axis=0)

@@ -81,45 +81,33 @@ def classify_buses(circuit: Circuit, loads: Sequence[LoadBranch] | None = None) 
     return found
 
 
-def reached_nodes(n: int, elements: Sequence[LinearElement], source_a: Complexes) -> NDArray[np.bool_]:
-    """Which of `n` nodes have a path of admittances to a node where a source injects."""
-    island = _islands(n, elements)
-    return np.isin(island, np.unique(island[np.abs(source_a) > 0.0]))
-
-
-def earthed_behind(
-    elements: Sequence[LinearElement], reached: NDArray[np.bool_], pairs: Sequence[tuple[int, int]]
+def reached_nodes(
+    n: int, elements: Sequence[LinearElement], source_a: Complexes, through: Sequence[tuple[int, int]] = ()
 ) -> NDArray[np.bool_]:
-    """`reached`, and what loads between `pairs` of nodes lead to from there where that is earthed by itself.
+    """Which of `n` nodes have a path of admittances to a node where a source injects.
 
-    Such is the neutral of a load that no line takes along, with an earthing at its bus.
+    Behind them also what loads between the pairs of nodes `through` lead to from there, where that is earthed by
+    itself: such is the neutral of a load that no line takes along, with an earthing at its bus.
     """
-    island = _islands(len(reached), elements)
-    row, _, value = _entries(elements)
-    to_ground = np.zeros(island.max(initial=-1) + 1, dtype=np.complex128)
-    stiffest = np.zeros(len(to_ground))
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    row, column, value = _entries(elements)
+    graph = coo_matrix((np.ones(len(row)), (row, column)), shape=(n, n))
+    n_islands, island = connected_components(graph, directed=False)
+    found = np.isin(island, np.unique(island[np.abs(source_a) > 0.0]))
+    to_ground, stiffest = np.zeros(n_islands, dtype=np.complex128), np.zeros(n_islands)
     np.add.at(to_ground, island[row], value)
     np.maximum.at(stiffest, island[row], np.abs(value))
     earthed = np.abs(to_ground) > _LEADS_OUT * stiffest
-    found = reached.copy()
-    ends = np.array([pair for pair in pairs if min(pair) >= 0], dtype=np.int64).reshape(-1, 2)
+    ends = np.array([pair for pair in through if min(pair) >= 0], dtype=np.int64).reshape(-1, 2)
     while True:
         half = ends[found[ends[:, 0]] != found[ends[:, 1]]]
         behind = np.where(found[half[:, 0]], half[:, 1], half[:, 0])
         new = np.unique(island[behind[earthed[island[behind]]]])
         if not len(new):
-            return found
+            return np.asarray(found)
         found |= np.isin(island, new)
-
-
-def _islands(n: int, elements: Sequence[LinearElement]) -> Ints:
-    """The island of every node: nodes of one are connected by admittances."""
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    row, column, _ = _entries(elements)
-    graph = coo_matrix((np.ones(len(row)), (row, column)), shape=(n, n))
-    return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
 
 
 def _entries(elements: Sequence[LinearElement]) -> tuple[Ints, Ints, Complexes]:
