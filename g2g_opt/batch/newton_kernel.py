@@ -26,6 +26,8 @@ _KEEP = 0.3
 _SHORTEST = 1.0 / 512.0
 # Steps (pu) below which nothing is left but rounding, if they do not shrink any more.
 _ROUNDING_PU = 1e-6
+# So many times what is enough, where factors are from before: larger steps do not shrink as these are too far off.
+_OLD_ROUNDING = 10.0
 
 
 class LaneEquations(NamedTuple):
@@ -128,16 +130,46 @@ def _copy(source: NDArray[np.complex128], v: NDArray[np.complex128]) -> None:
         v[i] = source[i]
 
 
-@kernel
-def newton(q: LaneEquations, v: NDArray[np.complex128], rounds: int, enough_pu: float) -> tuple[bool, int, float]:
-    """Move `v` (node + 2, V) to a solution of its equations (equation 5.6): whether it came to rest, factorisations,
-    last step.
+class LaneFactors(NamedTuple):
+    """The latest factors of a Jacobian, in the pattern of its equations; `held` (1,) is 0 where there are none."""
 
-    It rests where a step (pu) is below `enough_pu`, or where rounding lets it shrink no more. `v` stays as it was if
-    there is no way on.
-    """
+    lower: Floats  # (entry, 4)
+    upper: Floats
+    diagonal: Floats  # (node, 4)
+    held: Ints
+
+    @staticmethod
+    def none(n_lower: int, n_upper: int, n: int) -> LaneFactors:
+        """Room for those of a pattern with so many entries below and above its diagonal."""
+        lower, upper, diagonal = (np.zeros((size, 4)) for size in (n_lower, n_upper, n))
+        return LaneFactors(lower, upper, diagonal, np.zeros(1, dtype=np.int64))
+
+
+@kernel
+def voltages_of_state(
+    q: LaneEquations, lower: Floats, upper: Floats, diagonal: Floats, a: Floats, v: NDArray[np.complex128]
+) -> None:
+    """Node voltages `v` (node + 2, V) by the shared factors if branches put `a` (branch, 2), A, into their nodes."""
     n = len(q.source)
-    lower, upper, diagonal = np.zeros((len(q.lower_column), 4)), np.zeros((len(q.upper_column), 4)), np.zeros((n, 4))
+    x = np.zeros((n, 2, 1))
+    for i in range(n):
+        x[i, 0, 0], x[i, 1, 0] = q.source[i].real, q.source[i].imag
+    for b in range(len(q.begin)):
+        for part in range(2):
+            if q.begin[b] < n:
+                x[q.begin[b], part, 0] += a[b, part]
+            if q.end[b] < n:
+                x[q.end[b], part, 0] -= a[b, part]
+    substitute_columns(q.lower_start, q.lower_column, q.upper_start, q.upper_column, lower, upper, diagonal, x)
+    for i in range(n):
+        v[i] = 0.0 if q.dead[i] else complex(x[i, 0, 0], x[i, 1, 0])
+    v[n], v[n + 1] = 0.0, 1.0
+
+
+@inner
+def _factorise(q: LaneEquations, v: NDArray[np.complex128], f: LaneFactors) -> None:
+    """Factors of the Jacobian at v into `f`."""
+    n = len(q.source)
     none, work = np.zeros((0, 4)), np.zeros((n, 4))
     block = np.zeros((len(q.y) + n + 4 * len(q.begin), 4))
     for k in range(len(q.y)):
@@ -146,57 +178,81 @@ def newton(q: LaneEquations, v: NDArray[np.complex128], rounds: int, enough_pu: 
     for i in range(n):
         if q.dead[i]:
             block[len(q.y) + i, 0] = block[len(q.y) + i, 3] = 1.0
+    _branch_blocks(q, v, block)
     ordered = np.zeros((len(q.entry_block), 4))
+    for k in range(len(q.entry_block)):
+        for part in range(4):
+            ordered[k, part] = block[q.entry_block[k], part]
+    f.lower[:], f.upper[:], f.diagonal[:] = 0.0, 0.0, 0.0
+    eliminate_rows(
+        n,
+        q.lower_start,
+        q.lower_column,
+        q.lower_end,
+        q.no_moving,
+        q.upper_start,
+        q.upper_column,
+        q.entry_start,
+        q.entry_column,
+        ordered,
+        f.lower,
+        f.upper,
+        f.diagonal,
+        none,
+        none,
+        none,
+        work,
+    )
+    f.held[0] = 1
+
+
+@inner
+def _step(q: LaneEquations, v: NDArray[np.complex128], f: LaneFactors, step: Floats) -> float:
+    """The step that the factors make of what is missing at v, into `step` (node, 2, 1); how long it is (pu)."""
+    _mismatch(q, v, step)
+    substitute_columns(q.lower_start, q.lower_column, q.upper_start, q.upper_column, f.lower, f.upper, f.diagonal, step)
+    size: float = _length(q, step)
+    return size
+
+
+@kernel
+def newton(
+    q: LaneEquations, f: LaneFactors, v: NDArray[np.complex128], rounds: int, enough_pu: float
+) -> tuple[bool, int, float]:
+    """Move `v` (node + 2, V) to a solution of its equations (equation 5.6): whether it came to rest, factorisations,
+    last step.
+
+    It rests where a step (pu) is below `enough_pu`, or where rounding lets it shrink no more. `v` stays as it was if
+    there is no way on. Factors that `f` holds from before serve for as long as steps shrink well by them.
+    """
+    n = len(q.source)
     step, trial_step = np.zeros((n, 2, 1)), np.zeros((n, 2, 1))
     start, trial = v.copy(), v.copy()
     size = np.inf
-    for turn in range(rounds):
-        _branch_blocks(q, v, block)
-        for k in range(len(q.entry_block)):
-            for part in range(4):
-                ordered[k, part] = block[q.entry_block[k], part]
-        lower[:], upper[:], diagonal[:] = 0.0, 0.0, 0.0
-        eliminate_rows(
-            n,
-            q.lower_start,
-            q.lower_column,
-            q.lower_end,
-            q.no_moving,
-            q.upper_start,
-            q.upper_column,
-            q.entry_start,
-            q.entry_column,
-            ordered,
-            lower,
-            upper,
-            diagonal,
-            none,
-            none,
-            none,
-            work,
-        )
-        _mismatch(q, v, step)
-        substitute_columns(q.lower_start, q.lower_column, q.upper_start, q.upper_column, lower, upper, diagonal, step)
-        size = _length(q, step)
+    for turn in range(0 if f.held[0] > 0 else 1, rounds + 1):
+        is_old, accepted = turn == 0, False
+        if not is_old:
+            _factorise(q, v, f)
+        size = _step(q, v, f, step)
         if size == np.inf:
+            if is_old:
+                continue
             break
         for _ in range(40):
             if size < enough_pu:
-                return True, turn + 1, size
+                return True, turn, size
             t, accepted = 1.0, False
             while t > _SHORTEST:
                 for i in range(n):
                     trial[i] = v[i] - t * complex(step[i, 0, 0], step[i, 1, 0])
-                _mismatch(q, trial, trial_step)
-                substitute_columns(
-                    q.lower_start, q.lower_column, q.upper_start, q.upper_column, lower, upper, diagonal, trial_step
-                )
-                next_size = _length(q, trial_step)
-                if next_size <= (1.0 - 0.5 * t) * size:
+                next_size = _step(q, trial, f, trial_step)
+                if next_size <= (_KEEP if is_old else 1.0 - 0.5 * t) * size:
                     accepted = True
                     break
+                if is_old and size > _OLD_ROUNDING * enough_pu:
+                    break
                 if size < _ROUNDING_PU:
-                    return True, turn + 1, size
+                    return True, turn, size
                 t *= 0.5
             if not accepted:
                 break
@@ -207,7 +263,8 @@ def newton(q: LaneEquations, v: NDArray[np.complex128], rounds: int, enough_pu: 
             size = next_size
             if not shrinks and size > _ROUNDING_PU:
                 break
-        if not accepted:
+        if not (accepted or is_old):
             break
     _copy(start, v)
+    f.held[0] = 0
     return False, rounds, size

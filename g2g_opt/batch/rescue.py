@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.batch.factorization import solve_columns
 from g2g_opt.batch.held_voltages import HeldVoltages
 from g2g_opt.batch.jacobian import Jacobian
 from g2g_opt.batch.kernel_tables import PORT_COLUMNS, LaneState, Ports
@@ -32,7 +31,7 @@ from g2g_opt.batch.load_law import (
     Y_BELOW,
 )
 from g2g_opt.batch.moving_elements import Setting
-from g2g_opt.batch.newton_kernel import LaneEquations, branch_currents, newton
+from g2g_opt.batch.newton_kernel import LaneEquations, LaneFactors, branch_currents, newton, voltages_of_state
 from g2g_opt.compiled.lanes import WIDTH
 
 Floats = NDArray[np.float64]
@@ -52,16 +51,6 @@ _EXACT, _ROUNDED_PU = 1e-3, 1e-6
 
 
 @dataclass(frozen=True, eq=False)
-class LanePorts:
-    """The ports of one scenario: places of their ends, law of one watt (see `kernel_tables`) and power (VA)."""
-
-    begin: Ints
-    end: Ints
-    law: Floats  # (port, 7)
-    power_va: Complexes
-
-
-@dataclass(frozen=True, eq=False)
 class LaneSolution:
     """Where Newton's method ended: node voltages (V, in elimination order, ground and one volt behind them), the loads'
     remainders (branch, 2) and the ports' voltages and currents (port, 2).
@@ -77,12 +66,30 @@ class LaneSolution:
 
 
 @dataclass(frozen=True, eq=False)
-class _Layout:
-    """Where the blocks of one set of branches go in the rows of the Jacobian."""
+class _Branches:
+    """One set of branches, the circuit's own and ports: places of their ends, laws (branch, column), and where their
+    blocks go in the rows of the Jacobian.
+    """
 
+    begin: Ints
+    end: Ints
+    law: Floats
     entry_start: Ints
     entry_column: Ints
     entry_block: Ints
+
+
+@dataclass(frozen=True, eq=False)
+class _Lane:
+    """One scenario that has been here: its setting, its equations, the latest factors of their Jacobian, its ports
+    among those of its chunk, and how its held voltages move with vars (see `HeldVoltages`).
+    """
+
+    setting: Setting
+    equations: LaneEquations
+    factors: LaneFactors
+    ports: Ints
+    slope_pu: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,9 +117,10 @@ class Rescue:
         counted = ~self._dead & ~network.judged.unserved[e.order] & (size > 0.0)
         self._per_volt = np.where(counted, 1.0 / np.where(counted, size, 1.0), 0.0)
         self._y: OrderedDict[Setting, tuple[Ints, Ints, Complexes]] = OrderedDict()
-        self._layouts: OrderedDict[bytes, _Layout] = OrderedDict()
-        # Of each scenario that has been here: how its held voltages move with vars (see `HeldVoltages`).
-        self._slopes_pu: dict[int, Floats] = {}
+        self._known_branches: OrderedDict[bytes, _Branches] = OrderedDict()
+        self._lanes: dict[int, _Lane] = {}
+        loads = jacobian.loads
+        self._share_place = np.where(loads.varies, loads.share_place // WIDTH, 0)
         n = e.n
         column = np.concatenate([e.lower_column, e.upper_column])
         row = np.concatenate(
@@ -123,32 +131,25 @@ class Rescue:
     def forget(self, slots: Sequence[int]) -> None:
         """Scenarios begin anew."""
         for slot in slots:
-            self._slopes_pu.pop(slot, None)
+            self._lanes.pop(slot, None)
 
     def put(self, slots: Ints, lanes: LaneTables, tolerance_pu: float, has_solution: NDArray[np.bool_]) -> Ints:
         """Put scenarios to solutions within the tolerance; returns those that have one. `has_solution` (slot,) is
         written: also where rounding keeps a scenario from the tolerance.
         """
         table, state, found = lanes.ports, lanes.state, []
-        n_chunks, n_ports = table.begin.shape[:2]
+        n_chunks = len(table.begin)
         remainder, port_v, port_a = (
             array.reshape(n_chunks, -1, 2, WIDTH) for array in (state.remainder, state.port_v, state.port_a)
         )
         power, shares = lanes.power.reshape(n_chunks, -1, 2, WIDTH), lanes.load_share.reshape(n_chunks, -1, WIDTH)
-        laws = table.law.reshape(n_chunks, n_ports, PORT_COLUMNS, WIDTH)
         for slot in slots.tolist():
             c, lane = divmod(slot, WIDTH)
-            own = np.flatnonzero(table.begin[c, :, lane] <= self._jacobian.network.n_nodes)
-            ports = LanePorts(
-                table.begin[c, own, lane],
-                table.end[c, own, lane],
-                laws[c, own, :, lane],
-                power[c, own, 0, lane] + 1j * power[c, own, 1, lane],
-            )
-            setting, share = lanes.settings[slot], shares[c, :, lane]
-            slope_pu = self._slopes_pu.setdefault(slot, self._held.slope_pu.copy())
-            v = self._voltages(setting, ports, remainder[c, :, :, lane], port_a[c, own, :, lane])
-            solution = self._solve(setting, ports, share, v, tolerance_pu, slope_pu)
+            known = self._lane(slot, lanes)
+            own = known.ports
+            known.equations.share[len(self._share_place) :] = power[c, own, 0, lane] - 1j * power[c, own, 1, lane]
+            begun = self._voltages(known, remainder[c, :, :, lane], port_a[c, own, :, lane])
+            solution = self._solve(known, shares[c, :, lane], begun, tolerance_pu)
             has_solution[slot] = solution is not None
             if solution is not None and solution.step_pu < max(tolerance_pu, _ROUNDED_PU):
                 remainder[c, :, :, lane] = solution.remainder
@@ -156,32 +157,45 @@ class Rescue:
                 found.append(slot)
         return np.array(found, dtype=np.int64)
 
-    def _solve(
-        self, setting: Setting, ports: LanePorts, share: Floats, v: Complexes, tolerance_pu: float, slope_pu: Floats
-    ) -> LaneSolution | None:
+    def _lane(self, slot: int, lanes: LaneTables) -> _Lane:
+        """What is known of a scenario, at the setting that it has now."""
+        known, setting = self._lanes.get(slot), lanes.settings[slot]
+        if known is not None and known.setting == setting:
+            return known
+        e, table = self._jacobian.elimination, lanes.ports
+        c, lane = divmod(slot, WIDTH)
+        n_chunks, n_ports = table.begin.shape[:2]
+        ports = np.flatnonzero(table.begin[c, :, lane] <= self._jacobian.network.n_nodes)
+        law = table.law.reshape(n_chunks, n_ports, PORT_COLUMNS, WIDTH)[c, ports, :, lane]
+        equations = self._equations(setting, table.begin[c, ports, lane], table.end[c, ports, lane], law)
+        if known is None:
+            factors = LaneFactors.none(len(e.lower_column), len(e.upper_column), e.n)
+            known = _Lane(setting, equations, factors, ports, self._held.slope_pu.copy())
+        self._lanes[slot] = replace(known, setting=setting, equations=equations)
+        return self._lanes[slot]
+
+    def _solve(self, lane: _Lane, share: Floats, v: Complexes, tolerance_pu: float) -> LaneSolution | None:
         """The scenario's solution, from the node voltages `v` on, with the voltages held that generators hold by their
         vars in `share` (place,); None if there is no way to one.
         """
         before = None
         for _ in range(_HELD_ROUNDS):
-            solution = self._solve_as_it_is(setting, ports, share, v, _EXACT * tolerance_pu)
+            solution = self._solve_as_it_is(lane, share, v, _EXACT * tolerance_pu)
             if solution is None:
                 return None
-            before = self._held.correct(solution.v, share, slope_pu, tolerance_pu, before)
+            before = self._held.correct(solution.v, share, lane.slope_pu, tolerance_pu, before)
             if before is None:
                 return solution
             v = solution.v
         return None
 
-    def _solve_as_it_is(
-        self, setting: Setting, ports: LanePorts, share: Floats, begun: Complexes, enough_pu: float
-    ) -> LaneSolution | None:
+    def _solve_as_it_is(self, lane: _Lane, share: Floats, begun: Complexes, enough_pu: float) -> LaneSolution | None:
         """The scenario's solution for shares (place,) of the circuit's own loads and units, from the node voltages
         `begun` on; None if there is no way to one. A step below `enough_pu` is not gone after.
         """
-        q = self._equations(setting, ports, share)
-        n_loads = len(self._jacobian.laws)
-        found = self._search(q, begun, enough_pu)
+        q, n_loads = lane.equations, len(self._share_place)
+        q.share[:n_loads] = np.where(self._jacobian.loads.varies, share[self._share_place], 1.0)
+        found = self._search(q, lane.factors, begun, enough_pu)
         if found is None:
             return None
         v, step_pu = found
@@ -197,19 +211,22 @@ class Rescue:
             v, straight - _pairs(current[:n_loads]), _pairs(across[n_loads:]), _pairs(current[n_loads:]), step_pu
         )
 
-    def _search(self, q: LaneEquations, begun: Complexes, enough_pu: float) -> tuple[Complexes, float] | None:
+    def _search(
+        self, q: LaneEquations, factors: LaneFactors, begun: Complexes, enough_pu: float
+    ) -> tuple[Complexes, float] | None:
         """A solution: from `begun`, else from all branches being impedances, from which their laws come gradually."""
         if np.isfinite(begun).all():
-            found = _solved(q, begun, enough_pu)
+            found = _solved(q, factors, begun, enough_pu)
             if found is not None:
                 return found
         v = self._jacobian.start.copy()
-        if not newton(_blended(q, 0.0), v, _ROUNDS, enough_pu)[0]:
+        factors.held[0] = 0
+        if not newton(_blended(q, 0.0), factors, v, _ROUNDS, enough_pu)[0]:
             return None
         share, step = 0.0, 1.0
         while step > _SHARE_STEP_MIN:
             share_next = min(1.0, share + step)
-            found = _solved(q if share_next == 1.0 else _blended(q, share_next), v, enough_pu)
+            found = _solved(q if share_next == 1.0 else _blended(q, share_next), factors, v, enough_pu)
             if found is None:
                 step *= 0.5
                 continue
@@ -218,38 +235,22 @@ class Rescue:
             v, share, step = found[0], share_next, 2.0 * step
         return None
 
-    def _voltages(self, setting: Setting, ports: LanePorts, remainder: Floats, port_a: Floats) -> Complexes:
+    def _voltages(self, lane: _Lane, remainder: Floats, port_a: Floats) -> Complexes:
         """Node voltages (V) that a state stands for, with ground and one volt behind them."""
-        jacobian, e = self._jacobian, self._jacobian.elimination
-        n = e.n
-        x = np.zeros((n + 2, 2, 1))
-        x[:n, 0, 0], x[:n, 1, 0] = self._source.real, self._source.imag
-        begin, end = jacobian.load_ends
-        for ends, sign in ((begin, 1.0), (end, -1.0)):
-            np.add.at(x[:, :, 0], ends, sign * remainder)
-        for ends, sign in ((ports.begin, -1.0), (ports.end, 1.0)):
-            np.add.at(x[:, :, 0], ends, sign * port_a)
-        flat = np.ascontiguousarray(x[:n])
-        f = jacobian.factors(setting)
-        solve_columns(e.lower_start, e.lower_column, e.upper_start, e.upper_column, f.lower, f.upper, f.diagonal, flat)
-        v = np.zeros(n + 2, dtype=np.complex128)
-        v[:n] = flat[:, 0, 0] + 1j * flat[:, 1, 0]
-        v[n + 1] = 1.0
-        v[:n][self._dead] = 0.0
+        f = self._jacobian.factors(lane.setting)
+        v = np.zeros(self._jacobian.elimination.n + 2, dtype=np.complex128)
+        voltages_of_state(lane.equations, f.lower, f.upper, f.diagonal, np.concatenate([remainder, -port_a]), v)
         return v
 
-    def _equations(self, setting: Setting, ports: LanePorts, load_share: Floats) -> LaneEquations:
+    def _equations(self, setting: Setting, begin: Ints, end: Ints, port_law: Floats) -> LaneEquations:
+        """The equations of a setting with ports between places; what its branches' `share` is, is written into them."""
         jacobian, e = self._jacobian, self._jacobian.elimination
         if setting not in self._y:
-            self._y[setting] = jacobian.admittances(setting)
+            self._y[setting] = _added_up(*jacobian.admittances(setting), e.n)
             if len(self._y) > _KEPT:
                 self._y.popitem(last=False)
         row, column, y = self._y[setting]
-        begin, end = (
-            np.concatenate([own, its]) for own, its in zip(jacobian.load_ends, (ports.begin, ports.end), strict=True)
-        )
-        share = np.where(jacobian.loads.varies, load_share[jacobian.loads.share_place // WIDTH], 1.0)
-        layout = self._layout(row, column, begin, end)
+        branches = self._branches(row, column, begin, end, port_law)
         return LaneEquations(
             e.lower_start,
             e.lower_column,
@@ -262,20 +263,24 @@ class Rescue:
             y,
             self._source,
             self._dead,
-            begin,
-            end,
-            np.concatenate([jacobian.laws, _branch_laws(ports.law)]),
-            np.concatenate([share, np.conj(ports.power_va)]).astype(np.complex128),
-            layout.entry_start,
-            layout.entry_column,
-            layout.entry_block,
+            branches.begin,
+            branches.end,
+            branches.law,
+            np.zeros(len(branches.begin), dtype=np.complex128),
+            branches.entry_start,
+            branches.entry_column,
+            branches.entry_block,
             self._per_volt,
         )
 
-    def _layout(self, row: Ints, column: Ints, begin: Ints, end: Ints) -> _Layout:
-        key = np.concatenate([begin, end]).tobytes()
-        if key not in self._layouts:
+    def _branches(self, row: Ints, column: Ints, begin: Ints, end: Ints, port_law: Floats) -> _Branches:
+        """The circuit's own branches and ports, in a matrix whose admittances have these rows and columns."""
+        key = b"".join(array.tobytes() for array in (begin, end, port_law))
+        if key not in self._known_branches:
             n = self._jacobian.elimination.n
+            begin, end = (
+                np.concatenate([own, its]) for own, its in zip(self._jacobian.load_ends, (begin, end), strict=True)
+            )
             # As the blocks lie: admittances, dead nodes' ones, four of every branch.
             rows = np.concatenate([row, np.arange(n), np.stack([begin, end, begin, end], axis=1).reshape(-1)])
             columns = np.concatenate([column, np.arange(n), np.stack([begin, end, end, begin], axis=1).reshape(-1)])
@@ -285,25 +290,37 @@ class Rescue:
             kept[kept] = np.isin(rows[kept] * n + columns[kept], self._pattern)
             rows, columns, block = rows[kept], columns[kept], block[kept]
             order = np.argsort(rows, kind="stable")
-            self._layouts[key] = _Layout(np.searchsorted(rows[order], np.arange(n + 1)), columns[order], block[order])
-            if len(self._layouts) > _KEPT:
-                self._layouts.popitem(last=False)
-        return self._layouts[key]
+            entries = np.searchsorted(rows[order], np.arange(n + 1)), columns[order], block[order]
+            law = np.concatenate([self._jacobian.laws, _branch_laws(port_law)])
+            self._known_branches[key] = _Branches(begin, end, law, *entries)
+            if len(self._known_branches) > _KEPT:
+                self._known_branches.popitem(last=False)
+        return self._known_branches[key]
 
 
-def _solved(q: LaneEquations, begun: Complexes, enough_pu: float) -> tuple[Complexes, float] | None:
+def _added_up(row: Ints, column: Ints, y: Complexes, n: int) -> tuple[Ints, Ints, Complexes]:
+    """Entries of a matrix of `n` rows, by rows, each place once."""
+    places, at = np.unique(row * n + column, return_inverse=True)
+    total = np.bincount(at, y.real, len(places)) + 1j * np.bincount(at, y.imag, len(places))
+    return places // n, places % n, total
+
+
+def _solved(
+    q: LaneEquations, factors: LaneFactors, begun: Complexes, enough_pu: float
+) -> tuple[Complexes, float] | None:
     """A solution from `begun` and the last step to it (pu): on the laws as they are, else on one piece of each.
 
     Where a law jumps at its window's edge (see `load_law`) Newton's method finds no way down on the laws themselves.
     """
     v = begun.copy()
-    at_rest, _, step_pu = newton(q, v, _ROUNDS, enough_pu)
+    at_rest, _, step_pu = newton(q, factors, v, _ROUNDS, enough_pu)
     if at_rest:
         return v, step_pu
     v = begun.copy()
     piece = _pieces(q, v)
     for turn in range(_PIECE_TURNS):
-        at_rest, _, step_pu = newton(_of_pieces(q, piece), v, _ROUNDS, enough_pu)
+        factors.held[0] = 0
+        at_rest, _, step_pu = newton(_of_pieces(q, piece), factors, v, _ROUNDS, enough_pu)
         if not at_rest:
             return None
         right = _pieces(q, v)

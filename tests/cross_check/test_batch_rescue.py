@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from batch_rigs import Case, Reference
 
+from g2g_opt.batch import rescue
 from g2g_opt.batch.checked_network import load_jacobian
 from g2g_opt.batch.moving_elements import Setting
 from g2g_opt.batch.power_flow import BatchPowerFlow
@@ -72,6 +73,38 @@ def test_loads_that_have_left_their_window_are_solved_wherever_opendss_solves_th
     expected = opendss_at(BELOW_WINDOW, shares)
     assert np.abs((flow.phasors - expected) / case.base_v()[:, None]).max() < 1e-8
     assert flow.voltage_pu.min() < 0.75
+
+
+def test_factors_of_the_flow_before_serve_the_next_one_and_move_no_solution(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = Case.of(BELOW_WINDOW, 1e-10)
+    row = [case.port("mid", (1,)), case.port("end", (2, 3))]
+    flow = BatchPowerFlow(case.network, [row], [Setting()], tolerance_pu=1e-8, phasors=True)
+    newton, began_with, factorised = rescue.newton, [], []
+
+    def counted(q: rescue.LaneEquations, f: rescue.LaneFactors, *others: object) -> tuple[bool, int, float]:
+        began_with.append(int(f.held[0]))
+        found: tuple[bool, int, float] = newton(q, f, *others)
+        factorised.append(found[1])
+        return found
+
+    monkeypatch.setattr(rescue, "newton", counted)
+    shares = 1.0 + 0.04 * np.sin(np.arange(14)) + 0.2 * (np.arange(14) > 9)
+    power = 1e3 * np.array([[2500.0], [1200.0]]) * (1 + 0.3j)
+    reference = Reference(case, [row], 1e-10)
+    for share in shares:
+        flow.solve(share * power)
+        assert flow.solved.all()
+        expected = reference.phasors(row, share * power[:, 0], Setting())
+        assert np.abs((flow.phasors[:, 0] - expected) / case.base_v()).max() < 1e-7
+    assert began_with[0] == 0
+    assert factorised[0] > 0
+    # Later flows begin with factors, and most make none of their own.
+    assert len(began_with) >= 8
+    assert all(began_with[1:])
+    assert sum(factorised[1:]) < len(factorised[1:])
+    flow.reset([0])
+    flow.solve(power)
+    assert began_with[-1] == 0
 
 
 def test_a_site_that_drags_the_feeder_far_down_is_solved_as_opendss_does() -> None:
