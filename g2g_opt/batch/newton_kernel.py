@@ -9,17 +9,14 @@ power of a port, and g its law (see `load_law`).
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from g2g_opt.batch.factorization import eliminate_rows, substitute_columns
+from g2g_opt.batch.factorization import eliminate_rows
 from g2g_opt.batch.load_law import law_admittance, law_derivative
 from g2g_opt.compiled.kernel import inner, kernel
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from g2g_opt.compiled.records import Bools1, Complexes1, Floats1, Floats2, Ints1, reader
 
 # A factorisation is kept while steps shrink to this share of the one before.
 _KEEP = 0.3
@@ -34,66 +31,162 @@ class LaneEquations(NamedTuple):
     """One scenario's equations in elimination order; places n and n + 1 are ground and one volt.
 
     Rows of the Jacobian list their entries from `entry_start` on: columns, and where each takes its block from: the
-    first `len(y_row)` blocks are admittances, then come four of every branch.
+    first `len(y)` blocks are admittances, then come four of every branch.
     """
 
-    lower_start: Ints
-    lower_column: Ints
-    lower_end: Ints
-    no_moving: Ints
-    upper_start: Ints
-    upper_column: Ints
-    y_row: Ints
-    y_column: Ints
-    y: NDArray[np.complex128]
-    source: NDArray[np.complex128]
-    dead: NDArray[np.bool_]
-    begin: Ints
-    end: Ints
-    law: Floats  # (branch, column)
-    share: NDArray[np.complex128]  # (branch,): c
-    entry_start: Ints
-    entry_column: Ints
-    entry_block: Ints
-    per_volt: Floats  # (node,): 1 / V of what a step is told in; 0 where it does not count
+    lower_start: Ints1
+    lower_column: Ints1
+    lower_end: Ints1
+    no_moving: Ints1
+    upper_start: Ints1
+    upper_column: Ints1
+    y_start: Ints1  # (node + 1,): where the admittances of each row begin
+    y_column: Ints1
+    y: Complexes1
+    source: Complexes1
+    dead: Bools1
+    begin: Ints1
+    end: Ints1
+    law: Floats2  # (branch, column)
+    share: Complexes1  # (branch,): c
+    entry_start: Ints1
+    entry_column: Ints1
+    entry_block: Ints1
+    per_volt: Floats1  # (node,): 1 / V of what a step is told in; 0 where it does not count
+
+
+class LaneFactors(NamedTuple):
+    """Factors of a matrix in the pattern of the equations; `held` (1,) is 0 where there are none."""
+
+    lower: Floats2  # (entry, 4)
+    upper: Floats2
+    diagonal: Floats2  # (node, 4)
+    held: Ints1
+
+    @staticmethod
+    def none(n_lower: int, n_upper: int, n_nodes: int) -> LaneFactors:
+        """Room for those of a pattern with so many entries below and above its diagonal."""
+        lower, upper, diagonal = (np.zeros((size, 4)) for size in (n_lower, n_upper, n_nodes))
+        return LaneFactors(lower, upper, diagonal, np.zeros(1, dtype=np.int64))
+
+
+class NewtonRoom(NamedTuple):
+    """Room for one scenario after the other, and what comes out: `v` (node + 2, V), what every branch draws (A), the
+    last step (pu) and how many factorisations were made (1,) of each.
+    """
+
+    v: Complexes1
+    current: Complexes1  # (branch,)
+    last_step_pu: Floats1
+    n_factorised: Ints1
+    start: Complexes1
+    trial: Complexes1
+    step: Floats2  # (node, 2)
+    trial_step: Floats2
+    block: Floats2
+    ordered: Floats2
+    work: Floats2
+    none: Floats2
+
+    @staticmethod
+    def of(n_nodes: int, n_blocks: int, n_entries: int, n_branches: int) -> NewtonRoom:
+        """Room for equations of so many nodes, blocks and entries of the Jacobian, and branches."""
+        v, start, trial = (np.zeros(n_nodes + 2, dtype=np.complex128) for _ in range(3))
+        step, trial_step = (np.zeros((n_nodes, 2)) for _ in range(2))
+        block, ordered, work, none = (np.zeros((size, 4)) for size in (n_blocks, n_entries, n_nodes, 0))
+        told = np.zeros(n_branches, dtype=np.complex128), np.zeros(1), np.zeros(1, dtype=np.int64)
+        return NewtonRoom(v, *told, start, trial, step, trial_step, block, ordered, work, none)
+
+
+class NewtonCall(NamedTuple):
+    """One scenario: its equations, the latest factors of its Jacobian, those that its setting shares, and room."""
+
+    equations: LaneEquations
+    factors: LaneFactors
+    shared: LaneFactors
+    room: NewtonRoom
+
+
+_read_call = reader(NewtonCall)
 
 
 @kernel
-def branch_currents(q: LaneEquations, v: NDArray[np.complex128], current: NDArray[np.complex128]) -> None:
-    """What every branch draws at v (A)."""
+def voltages_of_state(address: int) -> int:
+    """Node voltages by the shared factors if branches put `current` into their nodes."""
+    call = _read_call(address)
+    q, f, room = call.equations, call.shared, call.room
+    n, x, v = len(q.source), room.step, room.v
+    for i in range(n):
+        x[i, 0], x[i, 1] = q.source[i].real, q.source[i].imag
+    for b in range(len(q.begin)):
+        _add(x, q.begin[b], n, room.current[b], 1.0)
+        _add(x, q.end[b], n, room.current[b], -1.0)
+    _substitute(q, f, x)
+    for i in range(n):
+        v[i] = 0.0 if q.dead[i] else complex(x[i, 0], x[i, 1])
+    v[n], v[n + 1] = 0.0, 1.0
+    return 0
+
+
+@kernel
+def branch_currents(address: int) -> int:
+    """What every branch draws at `v` (A)."""
+    call = _read_call(address)
+    q, v = call.equations, call.room.v
     for b in range(len(q.begin)):
         across = v[q.begin[b]] - v[q.end[b]]
         re, im = law_admittance(q.law[b], abs(across))
-        current[b] = q.share[b] * complex(re, im) * across
+        call.room.current[b] = q.share[b] * complex(re, im) * across
+    return 0
 
 
 @inner
-def _mismatch(q: LaneEquations, v: NDArray[np.complex128], f: Floats) -> None:
-    """F(v) into `f` (node, 2, 1)."""
+def _add(f: Any, i: int, n: int, current: complex, sign: float) -> None:
+    if i < n:
+        f[i, 0] += sign * current.real
+        f[i, 1] += sign * current.imag
+
+
+@inner
+def _substitute(q: Any, f: Any, x: Any) -> None:
+    """x (node, 2) = D (y + U x) with y = x + L y, in place."""
     n = len(q.source)
     for i in range(n):
-        f[i, 0, 0], f[i, 1, 0] = -q.source[i].real, -q.source[i].imag
-        if q.dead[i]:
-            f[i, 0, 0], f[i, 1, 0] = v[i].real, v[i].imag
-    for k in range(len(q.y)):
-        y = q.y[k] * v[q.y_column[k]]
-        i = q.y_row[k]
-        f[i, 0, 0] += y.real
-        f[i, 1, 0] += y.imag
+        re, im = x[i, 0], x[i, 1]
+        for k in range(q.lower_start[i], q.lower_start[i + 1]):
+            a, b = x[q.lower_column[k], 0], x[q.lower_column[k], 1]
+            re += f.lower[k, 0] * a + f.lower[k, 1] * b
+            im += f.lower[k, 2] * a + f.lower[k, 3] * b
+        x[i, 0], x[i, 1] = re, im
+    for i in range(n - 1, -1, -1):
+        re, im = x[i, 0], x[i, 1]
+        for k in range(q.upper_start[i], q.upper_start[i + 1]):
+            a, b = x[q.upper_column[k], 0], x[q.upper_column[k], 1]
+            re += f.upper[k, 0] * a + f.upper[k, 1] * b
+            im += f.upper[k, 2] * a + f.upper[k, 3] * b
+        x[i, 0] = f.diagonal[i, 0] * re + f.diagonal[i, 1] * im
+        x[i, 1] = f.diagonal[i, 2] * re + f.diagonal[i, 3] * im
+
+
+@inner
+def _mismatch(q: Any, v: Any, f: Any) -> None:
+    """F(v) into `f` (node, 2)."""
+    n = len(q.source)
+    for i in range(n):
+        sum_a = v[i] if q.dead[i] else -q.source[i]
+        for k in range(q.y_start[i], q.y_start[i + 1]):
+            sum_a += q.y[k] * v[q.y_column[k]]
+        f[i, 0], f[i, 1] = sum_a.real, sum_a.imag
     for b in range(len(q.begin)):
         across = v[q.begin[b]] - v[q.end[b]]
         re, im = law_admittance(q.law[b], abs(across))
         current = q.share[b] * complex(re, im) * across
-        if q.begin[b] < n:
-            f[q.begin[b], 0, 0] += current.real
-            f[q.begin[b], 1, 0] += current.imag
-        if q.end[b] < n:
-            f[q.end[b], 0, 0] -= current.real
-            f[q.end[b], 1, 0] -= current.imag
+        _add(f, q.begin[b], n, current, 1.0)
+        _add(f, q.end[b], n, current, -1.0)
 
 
 @inner
-def _branch_blocks(q: LaneEquations, v: NDArray[np.complex128], block: Floats) -> None:
+def _branch_blocks(q: Any, v: Any, block: Any) -> None:
     """Slopes of all branches at v into their four blocks each, behind those of the admittances."""
     place = len(q.y) + len(q.source)
     for b in range(len(q.begin)):
@@ -112,78 +205,19 @@ def _branch_blocks(q: LaneEquations, v: NDArray[np.complex128], block: Floats) -
 
 
 @inner
-def _length(q: LaneEquations, step: Floats) -> float:
-    """Longest component of a step (pu); infinite if any is no number."""
-    longest = 0.0
-    for i in range(len(q.source)):
-        size = (step[i, 0, 0] ** 2 + step[i, 1, 0] ** 2) * q.per_volt[i] ** 2
-        if not size < np.inf:
-            return np.inf
-        longest = max(longest, size)
-    return float(np.sqrt(longest))
-
-
-@inner
-def _copy(source: NDArray[np.complex128], v: NDArray[np.complex128]) -> None:
-    # One by one: a slice would bring the words of a shape that does not fit along, seconds of compilation.
-    for i in range(len(v)):
-        v[i] = source[i]
-
-
-class LaneFactors(NamedTuple):
-    """The latest factors of a Jacobian, in the pattern of its equations; `held` (1,) is 0 where there are none."""
-
-    lower: Floats  # (entry, 4)
-    upper: Floats
-    diagonal: Floats  # (node, 4)
-    held: Ints
-
-    @staticmethod
-    def none(n_lower: int, n_upper: int, n: int) -> LaneFactors:
-        """Room for those of a pattern with so many entries below and above its diagonal."""
-        lower, upper, diagonal = (np.zeros((size, 4)) for size in (n_lower, n_upper, n))
-        return LaneFactors(lower, upper, diagonal, np.zeros(1, dtype=np.int64))
-
-
-@kernel
-def voltages_of_state(
-    q: LaneEquations, lower: Floats, upper: Floats, diagonal: Floats, a: Floats, v: NDArray[np.complex128]
-) -> None:
-    """Node voltages `v` (node + 2, V) by the shared factors if branches put `a` (branch, 2), A, into their nodes."""
-    n = len(q.source)
-    x = np.zeros((n, 2, 1))
-    for i in range(n):
-        x[i, 0, 0], x[i, 1, 0] = q.source[i].real, q.source[i].imag
-    for b in range(len(q.begin)):
-        for part in range(2):
-            if q.begin[b] < n:
-                x[q.begin[b], part, 0] += a[b, part]
-            if q.end[b] < n:
-                x[q.end[b], part, 0] -= a[b, part]
-    substitute_columns(q.lower_start, q.lower_column, q.upper_start, q.upper_column, lower, upper, diagonal, x)
-    for i in range(n):
-        v[i] = 0.0 if q.dead[i] else complex(x[i, 0, 0], x[i, 1, 0])
-    v[n], v[n + 1] = 0.0, 1.0
-
-
-@inner
-def _factorise(q: LaneEquations, v: NDArray[np.complex128], f: LaneFactors) -> None:
-    """Factors of the Jacobian at v into `f`."""
-    n = len(q.source)
-    none, work = np.zeros((0, 4)), np.zeros((n, 4))
-    block = np.zeros((len(q.y) + n + 4 * len(q.begin), 4))
+def _factorise(q: Any, f: Any, room: Any) -> None:
+    """Factors of the Jacobian at `v` into `f`."""
+    n, block, ordered = len(q.source), room.block, room.ordered
     for k in range(len(q.y)):
         y = q.y[k]
         block[k, 0], block[k, 1], block[k, 2], block[k, 3] = y.real, -y.imag, y.imag, y.real
     for i in range(n):
-        if q.dead[i]:
-            block[len(q.y) + i, 0] = block[len(q.y) + i, 3] = 1.0
-    _branch_blocks(q, v, block)
-    ordered = np.zeros((len(q.entry_block), 4))
+        one, place = 1.0 if q.dead[i] else 0.0, len(q.y) + i
+        block[place, 0], block[place, 1], block[place, 2], block[place, 3] = one, 0.0, 0.0, one
+    _branch_blocks(q, room.v, block)
     for k in range(len(q.entry_block)):
         for part in range(4):
             ordered[k, part] = block[q.entry_block[k], part]
-    f.lower[:], f.upper[:], f.diagonal[:] = 0.0, 0.0, 0.0
     eliminate_rows(
         n,
         q.lower_start,
@@ -198,73 +232,82 @@ def _factorise(q: LaneEquations, v: NDArray[np.complex128], f: LaneFactors) -> N
         f.lower,
         f.upper,
         f.diagonal,
-        none,
-        none,
-        none,
-        work,
+        room.none,
+        room.none,
+        room.none,
+        room.work,
     )
     f.held[0] = 1
 
 
 @inner
-def _step(q: LaneEquations, v: NDArray[np.complex128], f: LaneFactors, step: Floats) -> float:
-    """The step that the factors make of what is missing at v, into `step` (node, 2, 1); how long it is (pu)."""
+def _step(q: Any, f: Any, v: Any, step: Any) -> float:
+    """What the factors make of what is missing at v, into `step` (node, 2): its longest component (pu); infinite if
+    any is no number.
+    """
     _mismatch(q, v, step)
-    substitute_columns(q.lower_start, q.lower_column, q.upper_start, q.upper_column, f.lower, f.upper, f.diagonal, step)
-    size: float = _length(q, step)
-    return size
+    _substitute(q, f, step)
+    longest = 0.0
+    for i in range(len(q.source)):
+        size = (step[i, 0] ** 2 + step[i, 1] ** 2) * q.per_volt[i] ** 2
+        if not size < np.inf:
+            return np.inf
+        longest = max(longest, size)
+    return float(np.sqrt(longest))
 
 
 @kernel
-def newton(
-    q: LaneEquations, f: LaneFactors, v: NDArray[np.complex128], rounds: int, enough_pu: float
-) -> tuple[bool, int, float]:
-    """Move `v` (node + 2, V) to a solution of its equations (equation 5.6): whether it came to rest, factorisations,
-    last step.
+def newton(address: int, rounds: int, enough_pu: float) -> bool:
+    """Move `v` to a solution of its equations (equation 5.6): whether it came to rest.
 
     It rests where a step (pu) is below `enough_pu`, or where rounding lets it shrink no more. `v` stays as it was if
-    there is no way on. Factors that `f` holds from before serve for as long as steps shrink well by them.
+    there is no way on. Factors that are held from before serve for as long as steps shrink well by them.
     """
-    n = len(q.source)
-    step, trial_step = np.zeros((n, 2, 1)), np.zeros((n, 2, 1))
-    start, trial = v.copy(), v.copy()
-    size = np.inf
+    call = _read_call(address)
+    q, f, room = call.equations, call.factors, call.room
+    n, v, trial, step, trial_step = len(q.source), room.v, room.trial, room.step, room.trial_step
+    for i in range(n + 2):
+        room.start[i] = trial[i] = v[i]
+    room.n_factorised[0] = 0
     for turn in range(0 if f.held[0] > 0 else 1, rounds + 1):
         is_old, accepted = turn == 0, False
         if not is_old:
-            _factorise(q, v, f)
-        size = _step(q, v, f, step)
+            _factorise(q, f, room)
+            room.n_factorised[0] += 1
+        size = _step(q, f, v, step)
         if size == np.inf:
             if is_old:
                 continue
             break
         for _ in range(40):
+            room.last_step_pu[0] = size
             if size < enough_pu:
-                return True, turn, size
+                return True
             t, accepted = 1.0, False
             while t > _SHORTEST:
                 for i in range(n):
-                    trial[i] = v[i] - t * complex(step[i, 0, 0], step[i, 1, 0])
-                next_size = _step(q, trial, f, trial_step)
+                    trial[i] = v[i] - t * complex(step[i, 0], step[i, 1])
+                next_size = _step(q, f, trial, trial_step)
                 if next_size <= (_KEEP if is_old else 1.0 - 0.5 * t) * size:
                     accepted = True
                     break
                 if is_old and size > _OLD_ROUNDING * enough_pu:
                     break
                 if size < _ROUNDING_PU:
-                    return True, turn, size
+                    return True
                 t *= 0.5
             if not accepted:
                 break
             shrinks = next_size < _KEEP * size and t == 1.0
-            _copy(trial, v)
             for i in range(n):
-                step[i, 0, 0], step[i, 1, 0] = trial_step[i, 0, 0], trial_step[i, 1, 0]
+                v[i] = trial[i]
+                step[i, 0], step[i, 1] = trial_step[i, 0], trial_step[i, 1]
             size = next_size
             if not shrinks and size > _ROUNDING_PU:
                 break
         if not (accepted or is_old):
             break
-    _copy(start, v)
+    for i in range(n):
+        v[i] = room.start[i]
     f.held[0] = 0
-    return False, rounds, size
+    return False

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from batch_rigs import Case, Reference
 
-from g2g_opt.batch import rescue
 from g2g_opt.batch.checked_network import load_jacobian
+from g2g_opt.batch.lane_search import LaneSearch
 from g2g_opt.batch.moving_elements import Setting
 from g2g_opt.batch.power_flow import BatchPowerFlow
 from g2g_opt.batch.unsupported import UnsupportedByBatch
@@ -79,15 +79,15 @@ def test_factors_of_the_flow_before_serve_the_next_one_and_move_no_solution(monk
     case = Case.of(BELOW_WINDOW, 1e-10)
     row = [case.port("mid", (1,)), case.port("end", (2, 3))]
     flow = BatchPowerFlow(case.network, [row], [Setting()], tolerance_pu=1e-8, phasors=True)
-    newton, began_with, factorised = rescue.newton, [], []
+    find, began_with, factorised = LaneSearch.find, [], []
 
-    def counted(q: rescue.LaneEquations, f: rescue.LaneFactors, *others: object) -> tuple[bool, int, float]:
-        began_with.append(int(f.held[0]))
-        found: tuple[bool, int, float] = newton(q, f, *others)
-        factorised.append(found[1])
+    def counted(search: LaneSearch, enough_pu: float) -> bool:
+        began_with.append(int(search.factors.held[0]))
+        found = find(search, enough_pu)
+        factorised.append(int(search.room.n_factorised[0]))
         return found
 
-    monkeypatch.setattr(rescue, "newton", counted)
+    monkeypatch.setattr(LaneSearch, "find", counted)
     shares = 1.0 + 0.04 * np.sin(np.arange(14)) + 0.2 * (np.arange(14) > 9)
     power = 1e3 * np.array([[2500.0], [1200.0]]) * (1 + 0.3j)
     reference = Reference(case, [row], 1e-10)
