@@ -166,8 +166,10 @@ def ranked_power_sum(
         w, amplitudes, squared = float(template_w[0]), sums_before(amplitude), sums_before(amplitude * amplitude)
         return w * (amplitudes[high] - amplitudes[low]), w * w * (squared[high] - squared[low]) * float(squares)
     total, square = np.empty(len(low)), np.zeros(len(low))
-    whole = np.ascontiguousarray(template_w), np.ascontiguousarray(low), np.ascontiguousarray(high)
-    _ranked_sums(whole[0], first_step, amplitude, offset, *whole[1:], squares, total, square)
+    # Of one kind each, so that the kernel is compiled once.
+    template_w, offset = np.ascontiguousarray(template_w), np.ascontiguousarray(offset)
+    low, high = np.ascontiguousarray(low), np.ascontiguousarray(high)
+    _ranked_sums(template_w, first_step, amplitude, offset, low, high, squares, total, square)
     return total, square
 
 
