@@ -145,16 +145,26 @@ def show_conclusion(console: Console, conclusion: Conclusion) -> None:
 
 def _parts(table: ResultTable, width: int) -> list[Table]:
     """A table, in several below each other where its columns do not stand side by side with whole words: each begins
-    with the first column again, which says what a row is of.
+    with the columns again that say what a row is of.
     """
     columns = [_Shown.of(column, table.rows[:_ROWS_SHOWN]) for column in table.columns if not column.secondary]
+    keys = _keys(columns, width)
     parts: list[list[_Shown]] = []
     for column in columns:
-        if parts and (len(parts[-1]) < 2 or _least_width([*parts[-1], column]) <= width):
+        if parts and (len(parts[-1]) <= len(keys) or _least_width([*parts[-1], column]) <= width):
             parts[-1].append(column)
         else:
-            parts.append([columns[0], column] if parts else [column])
+            parts.append([*keys, column] if parts else [column])
     return [_rich(part, width, escape(table.title) if k == 0 else None) for k, part in enumerate(parts)]
+
+
+def _keys(columns: Sequence[_Shown], width: int) -> Sequence[_Shown]:
+    """The first columns, as many as tell all rows apart, but no more than leave half of the width to others."""
+    for n in range(1, len(columns)):
+        of_rows = list(zip(*(column.cells for column in columns[:n]), strict=True))
+        if len(set(of_rows)) == len(of_rows) or 2 * _least_width(columns[: n + 1]) > width:
+            return columns[:n]
+    return columns[:1]
 
 
 @dataclass(frozen=True)

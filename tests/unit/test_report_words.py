@@ -155,6 +155,22 @@ def test_a_truth_is_yes_or_no_wherever_people_read() -> None:
         assert "True" not in shown
 
 
+def test_parts_of_a_wide_table_begin_with_what_tells_its_rows_apart() -> None:
+    words = [f"w{'o' * 20}rd{k}" for k in range(4)]
+    columns = (Column("bus", "bus"), Column("operation", "operation"), *(Column(word, word) for word in words))
+    rows = [
+        {"bus": "671", "operation": operation, **dict.fromkeys(words, cell)}
+        for operation, cell in (("firm", 1), ("flexible", 2))
+    ]
+    written = StringIO()
+    show_conclusion(Console(width=80, file=written), Conclusion("t", "a", "", (ResultTable("t", "T", columns, rows),)))
+    lines = written.getvalue().splitlines()
+    assert [sum(word in line for line in lines) for word in words] == [1, 1, 1, 1]
+    firm = [line for line in lines if "firm" in line]
+    assert len(firm) == len([line for line in lines if "flexible" in line]) == 2
+    assert all("671" in line for line in firm)
+
+
 def test_one_of_a_thing_is_said_so() -> None:
     assert [number_of(n, "bus") for n in (0, 1, 2)] == ["0 buses", "1 bus", "2 buses"]
     nouns = ("entry", "fuse", "switch", "relay", "branch")
