@@ -13,13 +13,14 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.batch.chain_days import ChainDay, ChainDays
+from g2g_opt.batch.chains import Chains, SetPoint, SetPoints
 from g2g_opt.batch.checked_network import load_jacobian
 from g2g_opt.batch.known_days import KnownDay, OperatedSeries, gather_days
 from g2g_opt.batch.loadings import Loadings
@@ -30,7 +31,7 @@ from g2g_opt.batch.own_controls import OwnControls, Standing
 from g2g_opt.batch.ports import PortKinds
 from g2g_opt.batch.power_flow import BatchPowerFlow
 from g2g_opt.batch.settled_steps import SettledSteps
-from g2g_opt.batch.unit_series import STATED_SUN, UnitPoints, shares_at, unit_commands
+from g2g_opt.batch.unit_series import STATED_SUN, shares_at, unit_commands
 from g2g_opt.batch.unsupported import UnsupportedByBatch
 from g2g_opt.circuit.controls import RegControlSettings
 from g2g_opt.circuit.opendss_circuit import SETTLED_DT_S
@@ -45,28 +46,12 @@ from g2g_opt.metrics.unbalance import negative_sequence_unbalance
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-SetPoints = Mapping[str, "SetPoint"]
-# What is kept of monitored voltages (row, lane) and loadings (branch, lane), as rows (kept, lane).
-Reduction = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]
-
 # Days run side by side at most, and how many kinds of lanes are kept.
 _AT_ONCE, _KEPT_LANES = 256, 16
 # Ports of all chains together up to which every lane has all of them.
 _PORTS_OF_ALL = 36
 # Threads among which days are shared: a third of the work is Python's, which is one thread's at a time.
 _THREADS_MAX = 3
-
-
-@dataclass(frozen=True)
-class SetPoint:
-    """What a regulator holds, in OpenDSS's units: voltage and band (V of the control), R and X of line-drop
-    compensation (V).
-    """
-
-    vreg_v: float
-    band_v: float
-    r_v: float
-    x_v: float
 
 
 class FeederOperation:
@@ -129,45 +114,9 @@ class FeederOperation:
             for control in self.reading.regulators
         )
 
-    def run(
-        self,
-        units: Sequence[Unit],
-        kw: Floats,
-        load_share: Floats | Mapping[str, Floats],
-        set_points: Sequence[SetPoints],
-        *,
-        steps_a_day: int = 24,
-        begins: Sequence[Sequence[Standing]] | None = None,
-        guesses: Sequence[Sequence[Standing]] | None = None,
-        reduce: Reduction | None = None,
-        tells_unbalance: bool = False,
-        own_units: UnitPoints | None = None,
-        n_threads: int = 1,
-        over_max: float | None = None,
-    ) -> OperatedSeries:
-        """Chains with `kw` (unit, chain, step) drawn by units and `load_share` (step,) of the feeder's own loads.
-
-        `load_share` may be such an array for each load shape; `set_points` are those of each chain. With `begins`
-        (chain, day) days do not follow each other: each begins where it says. `guesses` (chain, day) of where days
-        that do follow each other may begin save time and change nothing. `reduce` makes of voltages and loadings (row,
-        lane) those that are kept. The circuit's own PV systems and generators follow `own_units` (step,), or do what
-        they do as compiled. So many `n_threads` share the days, and change nothing.
-        """
-        return _Run(
-            self,
-            units,
-            kw,
-            load_share,
-            set_points,
-            steps_a_day,
-            begins,
-            guesses,
-            reduce,
-            tells_unbalance,
-            own_units,
-            n_threads,
-            over_max,
-        ).series()
+    def run(self, chains: Chains, n_threads: int = 1) -> OperatedSeries:
+        """Chains as they go. So many `n_threads` share the days, and change nothing."""
+        return _Run(self, chains, n_threads).series()
 
 
 class _Lanes(threading.local):
@@ -190,36 +139,22 @@ def _threads(n: int) -> Iterator[Callable[..., Iterable[Any]]]:
 class _Run:
     """Days of all chains by where they begin, until every chain is known from its beginning to its end."""
 
-    def __init__(
-        self,
-        of: FeederOperation,
-        units: Sequence[Unit],
-        kw: Floats,
-        load_share: Floats | Mapping[str, Floats],
-        set_points: Sequence[SetPoints],
-        steps_a_day: int,
-        begins: Sequence[Sequence[Standing]] | None,
-        guesses: Sequence[Sequence[Standing]] | None,
-        reduce: Reduction | None,
-        tells_unbalance: bool,
-        own_units: UnitPoints | None,
-        n_threads: int,
-        over_max: float | None,
-    ) -> None:
+    def __init__(self, of: FeederOperation, chains: Chains, n_threads: int) -> None:
         self.n_threads = n_threads = min(n_threads, _THREADS_MAX)
-        self.of, self.n_steps, self.reduce, self.tells_unbalance = of, steps_a_day, reduce, tells_unbalance
-        self.runs_once = begins is not None
-        self.n_chains, self.n_days = kw.shape[1], kw.shape[2] // steps_a_day
-        shapes = of.network.load_shapes
+        self.of, self.n_steps, self.reduce = of, chains.steps_a_day, chains.reduce
+        self.tells_unbalance, self.runs_once = chains.tells_unbalance, chains.begins is not None
+        self.n_chains, self.n_days = chains.n, chains.n_days
+        shapes, load_share = of.network.load_shapes, chains.load_share
         by_shape = load_share if isinstance(load_share, Mapping) else dict.fromkeys(shapes, load_share)
         # (place, step): shapes of loads, and behind them units of the circuit.
         of_loads = np.stack([np.asarray(by_shape[shape], dtype=np.float64) for shape in shapes])
-        of_units = shares_at(of.commands, of.network, own_units, of_loads.shape[1])
+        of_units = shares_at(of.commands, of.network, chains.own_units, of_loads.shape[1])
         self.share = np.concatenate([of_loads, of_units])
-        self._attach(units, kw)
-        self.kinds = [of.settings_of(one) for one in set_points]
-        self.days = ChainDays(self.n_chains, self.n_days, of.start, begins, guesses, n_threads, self.alike)
-        self.over_max = over_max if self.days.are_in_order else None
+        self._attach(chains.units, chains.kw)
+        self.kinds = [of.settings_of(one) for one in chains.set_points]
+        given = chains.begins, chains.guesses
+        self.days = ChainDays(self.n_chains, self.n_days, of.start, *given, n_threads, self.alike)
+        self.over_max = chains.over_max if self.days.are_in_order else None
         self.over = np.zeros(self.n_chains)
         self.blocks: list[OperatedSeries] = []
         self.rows: Floats | None = None

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.batch.chains import SetPoints
 from g2g_opt.batch.known_days import OperatedSeries
-from g2g_opt.batch.operated_series import SetPoints
 from g2g_opt.batch.own_controls import Standing
 from solvers.siting.problem import SitingPlan
 from studies.pv_datacenter_siting.case import SitingCase

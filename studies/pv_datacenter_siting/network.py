@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.batch.chains import Chains, Reduction, SetPoint, SetPoints
 from g2g_opt.batch.known_days import OperatedSeries
-from g2g_opt.batch.operated_series import Reduction, SetPoint, SetPoints
 from g2g_opt.batch.operating_points import OperatingPoints, Unit
 from g2g_opt.batch.own_controls import Standing
 from g2g_opt.batch.unit_series import UnitPoints
@@ -22,7 +22,7 @@ from g2g_opt.limits import Limits
 from g2g_opt.site import POWER_FACTOR, AskedConnection
 from solvers.siting.problem import LinearRows, SiteChoices, SitingPlan, empty_plan
 from studies.pv_datacenter_siting.days import STEPS_A_DAY
-from studies.pv_datacenter_siting.operated_chains import Chains, operation_of, run_chains
+from studies.pv_datacenter_siting.operated_chains import operation_of, run_chains
 from studies.shared.tap_range import TapRange
 
 Floats = NDArray[np.float64]

@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.batch.operated_series import SetPoints
+from g2g_opt.batch.chains import SetPoints
 from g2g_opt.batch.own_controls import Standing
 from g2g_opt.feeder import Feeder
 from solvers.siting.problem import CostParts, SitingPlan, excess

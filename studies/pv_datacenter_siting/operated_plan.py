@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from g2g_opt.batch.operated_series import SetPoint
+from g2g_opt.batch.chains import SetPoint
 from solvers.siting.problem import Placement, SitingPlan
 from studies.pv_datacenter_siting.case import SitingCase, make_case
 from studies.pv_datacenter_siting.days import STEPS_AN_HOUR, Day, with_day

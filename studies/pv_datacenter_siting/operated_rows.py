@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 
-from g2g_opt.batch.operated_series import SetPoint
+from g2g_opt.batch.chains import SetPoint
 from studies.pv_datacenter_siting.case import SitingCase
 from studies.pv_datacenter_siting.operated_chains import operation_of
 from studies.pv_datacenter_siting.operated_cost import OperatedCost

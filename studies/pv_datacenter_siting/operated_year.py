@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.batch.chains import Reduction, SetPoints
 from g2g_opt.batch.known_days import OperatedSeries
-from g2g_opt.batch.operated_series import Reduction, SetPoints
 from g2g_opt.batch.own_controls import Standing
 from solvers.siting.problem import SitingPlan, excess
 from studies.pv_datacenter_siting.case import SitingCase

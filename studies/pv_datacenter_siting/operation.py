@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from g2g_opt.batch.operated_series import SetPoint, SetPoints
+from g2g_opt.batch.chains import SetPoint, SetPoints
 from solvers.siting.problem import SitingPlan
 from studies.pv_datacenter_siting.case import SitingCase
 from studies.pv_datacenter_siting.compared_days import (

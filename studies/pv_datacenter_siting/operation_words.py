@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from g2g_opt.batch.operated_series import SetPoint
+from g2g_opt.batch.chains import SetPoint
 from studies.pv_datacenter_siting.operation import set_points_in_words
 from studies.pv_datacenter_siting.operation_rows import (
     AS_IT_IS,

@@ -14,7 +14,7 @@ from itertools import islice
 
 import numpy as np
 
-from g2g_opt.batch.operated_series import SetPoint
+from g2g_opt.batch.chains import SetPoint
 from g2g_opt.errors import number_of
 from solvers.siting.problem import Floats, SitingPlan
 from studies.pv_datacenter_siting.case import SitingCase

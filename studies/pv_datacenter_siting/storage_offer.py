@@ -27,7 +27,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from g2g_opt.batch.operated_series import SetPoint
+from g2g_opt.batch.chains import SetPoint
 from solvers.outcome import NoPlanError
 from solvers.siting.problem import Placement, SitingPlan
 from studies.pv_datacenter_siting.case import SitingCase, make_case

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from g2g_opt.batch.operated_series import SetPoint
+from g2g_opt.batch.chains import SetPoint
 from g2g_opt.batch.own_controls import Standing
 from g2g_opt.feeder import Feeder
 from g2g_opt.reading import parse_json

@@ -20,7 +20,7 @@ from operated_siting import STUDY, run
 from replay_of_plans import cost_of_plan, replay
 from study_run import results_of
 
-from g2g_opt.batch.operated_series import SetPoint
+from g2g_opt.batch.chains import SetPoint
 from g2g_opt.batch.own_controls import Standing
 from g2g_opt.errors import InputError
 from g2g_opt.hourly_profile import load_profile

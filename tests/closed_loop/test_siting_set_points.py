@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 from operated_siting import STUDY, run
 
-from g2g_opt.batch.operated_series import SetPoints
+from g2g_opt.batch.chains import SetPoints
 from g2g_opt.batch.own_controls import Standing
 from solvers.siting.problem import SitingPlan
 from studies.pv_datacenter_siting import operation

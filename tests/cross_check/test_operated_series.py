@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from g2g_opt.batch import settled_steps
-from g2g_opt.batch.operated_series import FeederOperation, SetPoints
+from g2g_opt.batch.chains import Chains, SetPoints
+from g2g_opt.batch.operated_series import FeederOperation
 from g2g_opt.batch.operating_points import Unit
 from g2g_opt.circuit.opendss_circuit import SETTLED_DT_S, Circuit
 from g2g_opt.feeder import Feeder
@@ -69,7 +70,7 @@ def test_days_side_by_side_are_the_hours_one_after_the_other(feeder: str, bus: s
     load, sun = hours()
     peak = 3000.0 if feeder == "ieee13" else 800.0
     kw = peak * np.stack([-sun, 0.4 + 0.6 * (np.arange(len(sun)) % 7 < 3)])
-    series = operation.run([Unit(bus)], kw[None], load, [own, other])
+    series = operation.run(Chains([Unit(bus)], kw[None], load, [own, other]))
     assert series.solved.all()
     assert not series.restless.any()
     n_nodes = len(operation.nodes)
@@ -87,19 +88,26 @@ def test_days_begin_where_they_are_told_to_and_keep_what_is_wanted() -> None:
     operation = FeederOperation(Feeder.load("ieee13"))
     load, sun = hours()
     kw = (-500.0 * sun)[None, None]
-    whole = operation.run([Unit("675")], kw, load, [{}])
+    whole = operation.run(Chains([Unit("675")], kw, load, [{}]))
     days = operation.run(
-        [Unit("675")], kw, load, [{}], begins=whole.begins, reduce=lambda voltage, loading: voltage.max(axis=0)[None]
+        Chains(
+            [Unit("675")],
+            kw,
+            load,
+            [{}],
+            begins=whole.begins,
+            reduce=lambda voltage, loading: voltage.max(axis=0)[None],
+        )
     )
     assert (days.taps_pu == whole.taps_pu).all()
     assert np.abs(days.rows[0] - whole.rows[: len(operation.nodes)].max(axis=0)).max() < 1e-7
     # Guesses of where days may begin, right or wrong, change nothing.
     wrong = [[replace(one, taps=tuple(0.95 for _ in one.taps)) for one in whole.begins[0]]]
     for guesses in (whole.begins, wrong):
-        guessed = operation.run([Unit("675")], kw, load, [{}], guesses=guesses)
+        guessed = operation.run(Chains([Unit("675")], kw, load, [{}], guesses=guesses))
         assert (guessed.taps_pu == whole.taps_pu).all()
         assert (guessed.rows == whole.rows).all()
-    alone = operation.run([Unit("675")], kw, load, [{}], begins=[[operation.start] * N_DAYS])
+    alone = operation.run(Chains([Unit("675")], kw, load, [{}], begins=[[operation.start] * N_DAYS]))
     assert (alone.taps_pu[:, :24] == whole.taps_pu[:, :24]).all()
     # Days that do not follow each other make no tap steps at midnight.
     assert (alone.tap_steps(operation.step_pu, within_days_of=24)[:, ::24] == 0).all()
@@ -112,9 +120,9 @@ def test_chains_have_their_own_units_alone() -> None:
     units = [Unit("675"), Unit("632", 0.95), Unit("671")]
     kw = np.zeros((3, 3, len(load)))
     kw[0, 0], kw[1, 0], kw[2, 1] = -600.0 * sun, 300.0, -900.0 * sun
-    together = operation.run(units, kw, load, [{}] * 3)
+    together = operation.run(Chains(units, kw, load, [{}] * 3))
     for chain, which in enumerate(([0, 1], [2], [])):
-        alone = operation.run([units[u] for u in which], kw[which, chain][:, None], load, [{}])
+        alone = operation.run(Chains([units[u] for u in which], kw[which, chain][:, None], load, [{}]))
         assert (together.taps_pu[chain] == alone.taps_pu[0]).all()
         assert np.abs(together.rows[:, chain] - alone.rows[:, 0]).max() < 1e-7
         assert np.abs(together.losses_kw[chain] - alone.losses_kw[0]).max() < 1e-3
@@ -125,7 +133,7 @@ def test_the_unbalance_of_hours_is_that_of_opendss() -> None:
     feeder = Feeder.load("ieee13")
     operation = FeederOperation(feeder)
     load, sun = (figures[:24] for figures in hours())
-    series = operation.run([Unit("675")], (-500.0 * sun)[None, None], load, [{}], tells_unbalance=True)
+    series = operation.run(Chains([Unit("675")], (-500.0 * sun)[None, None], load, [{}], tells_unbalance=True))
     setup = OpenDSSGrid(feeder=feeder, dss_controls=True).setup
     circuit = Circuit(setup.commands(), tolerance=1e-10, max_iterations=500, regulator_control_dt_s=SETTLED_DT_S)
     places = [circuit.add_injection(f"unit_{p}", "675", (p,), feeder.bus("675").kv_ln, (0.8, 1.2)) for p in (1, 2, 3)]
@@ -142,7 +150,7 @@ def test_the_unbalance_of_hours_is_that_of_opendss() -> None:
                 turns = sorted((abs(one + a * two + a**2 * three), abs(one + a**2 * two + a * three)))
                 highest = max(highest, turns[0] / turns[1])
         assert series.unbalance[0, hour] == pytest.approx(highest, abs=1e-7)
-    assert not operation.run([Unit("675")], (-500.0 * sun)[None, None], load, [{}]).unbalance.any()
+    assert not operation.run(Chains([Unit("675")], (-500.0 * sun)[None, None], load, [{}])).unbalance.any()
 
 
 def test_lanes_that_are_used_again_have_the_set_points_of_their_new_days() -> None:
@@ -155,9 +163,9 @@ def test_lanes_that_are_used_again_have_the_set_points_of_their_new_days() -> No
     ]
     load, sun = hours(60)
     kw = np.stack([-1000.0 * sun] * len(kinds))
-    together = operation.run([Unit("844")], kw[None], load, kinds)
+    together = operation.run(Chains([Unit("844")], kw[None], load, kinds))
     for chain, kind in enumerate(kinds):
-        alone = operation.run([Unit("844")], kw[None, :1], load, [kind])
+        alone = operation.run(Chains([Unit("844")], kw[None, :1], load, [kind]))
         assert np.abs(together.taps_pu[chain] - alone.taps_pu[0]).max() < 1e-9
 
 
@@ -169,11 +177,11 @@ def test_days_shared_among_threads_are_those_of_one(feeder: str, bus: str) -> No
     kinds = [{n: replace(p, vreg_v=p.vreg_v + shift, band_v=1.0) for n, p in own.items()} for shift in (0.0, 1.0, -1.0)]
     load, sun = hours(60)
     kw = np.stack([-1000.0 * sun * share for share in (0.3, 0.6, 1.0)])
-    asked = [Unit(bus)], kw[None], load, kinds
-    alone = operation.run(*asked, tells_unbalance=True)
+    asked = Chains([Unit(bus)], kw[None], load, kinds, tells_unbalance=True)
+    alone = operation.run(asked)
     assert alone.tap_steps(operation.step_pu).sum() > 1000
     for n_threads in (2, 3):
-        shared = operation.run(*asked, tells_unbalance=True, n_threads=n_threads)
+        shared = operation.run(asked, n_threads)
         for name in ("taps_pu", "rows", "losses_kw", "solved", "restless", "unbalance"):
             np.testing.assert_array_equal(getattr(shared, name), getattr(alone, name), err_msg=name)
         assert shared.begins == alone.begins
@@ -188,10 +196,10 @@ def test_steps_that_python_makes_are_those_of_compiled_code(
     narrow = {name: replace(p, band_v=1.0) for name, p in operation.set_points().items()}
     load, sun = hours()
     kw = np.stack([-800.0 * sun, 300.0 * (np.arange(len(sun)) % 7 < 3)])
-    asked = [Unit(bus)], kw[None], load, [narrow, {}]
-    compiled = operation.run(*asked, tells_unbalance=True)
+    asked = Chains([Unit(bus)], kw[None], load, [narrow, {}], tells_unbalance=True)
+    compiled = operation.run(asked)
     monkeypatch.setattr(settled_steps, "run_steps", lambda address, step: step)
-    by_python = operation.run(*asked, tells_unbalance=True)
+    by_python = operation.run(asked)
     assert compiled.tap_steps(operation.step_pu).sum() >= 2
     for name in ("taps_pu", "rows", "losses_kw", "solved", "restless", "unbalance"):
         assert (getattr(compiled, name) == getattr(by_python, name)).all(), name

@@ -8,6 +8,7 @@ import numpy as np
 import opendssdirect
 import pytest
 
+from g2g_opt.batch.chains import Chains
 from g2g_opt.batch.operated_series import FeederOperation
 from g2g_opt.batch.operating_points import OperatingPoints
 from g2g_opt.batch.unit_series import UnitPoints
@@ -70,7 +71,7 @@ def test_operating_points_have_the_units_of_their_hours(path: Path) -> None:
 
 def test_hours_under_own_controls_have_their_units(path: Path) -> None:
     operation = FeederOperation(Feeder.from_dss(path), storage_idles=True)
-    series = operation.run([], np.empty((0, 1, N)), LOAD, [operation.set_points()], own_units=UNITS)
+    series = operation.run(Chains([], np.empty((0, 1, N)), LOAD, [operation.set_points()], own_units=UNITS))
     place = [operation.nodes.index((bus, phase)) for bus in "ab" for phase in (1, 2, 3)]
     theirs = alone(path, "static")
     np.testing.assert_allclose(series.rows[place, 0], theirs, rtol=0, atol=2e-6)

@@ -9,12 +9,13 @@ from functools import partial
 import numpy as np
 import pytest
 
+from g2g_opt.batch.chains import Chains
 from g2g_opt.batch.operated_series import FeederOperation
 from g2g_opt.batch.operating_points import Unit
 from g2g_opt.feeder import Feeder
 from g2g_opt.hourly_profile import load_profile
 from studies.pv_datacenter_siting import operated_chains
-from studies.pv_datacenter_siting.operated_chains import Chains, operation_of, run_chains
+from studies.pv_datacenter_siting.operated_chains import operation_of, run_chains
 from studies.running.worker import belong_to
 from studies.shared.run_processes import run_processes, sharing
 
@@ -89,7 +90,7 @@ def test_an_hour_without_a_solution_leaves_those_behind_it_as_they_are() -> None
     wide = {name: replace(p, band_v=16.0) for name, p in operation.set_points().items()}
     kw = np.stack([-500.0 * sun, -500.0 * sun])
     kw[1, 5] = np.nan  # whatever power there is, OpenDSS's impedances beyond a window have a solution
-    series = operation.run([Unit("675")], kw[None], load, [wide] * 2)
+    series = operation.run(Chains([Unit("675")], kw[None], load, [wide] * 2))
     assert series.solved[0].all()
     assert np.flatnonzero(~series.solved[1]).tolist() == [5]
     assert (series.taps_pu[0] == series.taps_pu[1]).all()
