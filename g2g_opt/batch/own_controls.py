@@ -115,7 +115,8 @@ class OwnControls:
         self._regs, self._caps, self._dt_s = reading.regulators, reading.capacitors, dt_s
         self._settles_each_step = self._is_settled = dt_s >= SETTLED_DT_S
         self._rounds = SETTLING_ROUNDS if self._settles_each_step else reading.rounds_max
-        self._clock, self._rest, self._sampled = ControlClock(), np.zeros(1, dtype=np.int64), np.full(1, -1)
+        self._clock = ControlClock(*reading.begin)
+        self._rest, self._sampled = np.zeros(1, dtype=np.int64), np.full(1, -1)
         self._looks: tuple[BatchPowerFlow, Floats, Packed] | None = None
         self._awake, self._has_failed, *of_round = (np.zeros(len(taps), dtype=np.bool_) for _ in range(5))
         self._turn = Round(of_round[0], np.zeros(len(taps)), *of_round[1:])

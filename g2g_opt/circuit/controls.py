@@ -127,7 +127,8 @@ class CapControlSettings:
 @dataclass(frozen=True, eq=False)
 class ControlReading:
     """The controls of a circuit in OpenDSS's order, its fuses, its storage that does not idle, the names (kind.name) of
-    `others` in service, and how many rounds of control actions OpenDSS allows in one solution.
+    `others` in service, how many rounds of control actions OpenDSS allows in one solution, and the hour and second at
+    which time begins.
     """
 
     regulators: tuple[RegControlSettings, ...]
@@ -137,6 +138,7 @@ class ControlReading:
     others: tuple[str, ...]
     rounds_max: int
     storages: tuple[StorageSettings, ...] = ()
+    begin: tuple[int, float] = (0, 0.0)
 
 
 # Controls that act in time besides those read here; meters and monitors are none.
@@ -165,6 +167,7 @@ def read_controls(circuit: Circuit) -> ControlReading:
         tuple(f"{kind}.{name}" for kind, name in names if kind in _OTHER_CONTROLS),
         int(circuit.command("Get maxcontroliter")),
         read_storages(circuit),
+        (int(circuit.command("Get hour")), float(circuit.command("Get sec"))),
     )
 
 
