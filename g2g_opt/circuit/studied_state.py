@@ -29,7 +29,10 @@ from g2g_opt.circuit.switches_as_left import switches_as_left
 from g2g_opt.errors import G2GError, listed, number_of
 
 # Naming LoadMult, even as it is, makes OpenDSS work out all loads anew: what a shape left of them is gone.
-_SNAPSHOT = "Set mode=snapshot hour={hour} sec={sec} number=1 loadmodel=powerflow loadmult={loadmult}"
+# Of a class of shapes that a file names, OpenDSS lets loads follow theirs as soon as time passes.
+_SNAPSHOT = (
+    "Set mode=snapshot hour={hour} sec={sec} number=1 loadmodel=powerflow loadshapeclass=none loadmult={loadmult}"
+)
 _MOVED_MIN = 1e-3  # kvar, or a ratio: less than any step
 _POWER_FLOW, _CONTROLS_OFF = "powerflow", "off"
 
@@ -65,6 +68,7 @@ def studied_state(commands: Sequence[str], at: datetime | None = None) -> Studie
     if begin:
         circuit = Circuit([*commands, *begin])
     left_mode, left_model = circuit.command("Get mode"), circuit.command("Get loadmodel")
+    left_class = circuit.command("Get loadshapeclass")
     loadmult = circuit.command("Get loadmult")
     # Loads follow no hour in a snapshot, but banks that are switched by the clock do.
     clock = (0, 0) if at is None else (at.hour, 60 * at.minute + at.second)
@@ -81,6 +85,8 @@ def studied_state(commands: Sequence[str], at: datetime | None = None) -> Studie
         words.append(f"LoadMult {multiplier:g} of the file is part of the load level")
     if left_model.lower() != _POWER_FLOW:
         words.append(f"the file leaves the load model {left_model}; loads and sites are studied as powers")
+    if left_class.lower() != "none":
+        words.append(f"the file leaves LoadShapeClass {left_class}; loads follow no shape as time passes in a run")
     if controls and circuit.left_control_mode == _CONTROLS_OFF:
         words.append("the file switches its controls off (ControlMode=Off), and they are settled all the same")
     words += [told for told in (growth_words, eased_words, switch_words) if told]
