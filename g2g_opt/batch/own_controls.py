@@ -132,7 +132,7 @@ class OwnControls:
         self._kind = np.zeros(self._n, dtype=np.int64) if kind is None else kind.copy()
         self._cap_tables = bank_tables(self._caps, self._elements, network, places)
         self.inverters = Inverters(reading.inverters, network, self._n, places.of)
-        self.fuses = Fuses(reading.fuses, self._elements, places.of)
+        self.fuses = Fuses(reading.fuses, self._elements, places.of, reading.breakers)
         in_time = () if self._settles_each_step else reading.storages
         self._storage = OwnStorage(in_time, network, self._n, dt_s, places.of)
         movers = [(f"{one.kind}.{one.transformer}", f"RegControl {one.name}") for one in self._regs]
