@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from g2g_opt.circuit.elements import elements, line_lengths_km
 from g2g_opt.circuit.opendss_circuit import SETTLED_DT_S, Circuit
 from g2g_opt.circuit.protection import PickedUp, Protection, hold_other_controls
+from g2g_opt.circuit.rated_otherwise import rated_otherwise
 from g2g_opt.circuit.rounding import GroundRounding
 from g2g_opt.circuit.second_solution import SecondSolution, second_solution
 from g2g_opt.circuit.unsolved import told_why
@@ -89,7 +90,7 @@ class BaseCase:
     given. `failure` says why there is no solution; everything else is then empty. `restless` says why the circuit's own
     controls do not come to rest; the figures, if any, are those of the controls held as the file leaves them. `second`
     is another solution, if any, `picked_up` the protection that acts where the circuit stands, `rounding` what keeps
-    OpenDSS from its tolerance.
+    OpenDSS from its tolerance, `rated_otherwise` by bus what is rated there for another voltage than its base.
     """
 
     failure: str = ""
@@ -107,6 +108,7 @@ class BaseCase:
     second: SecondSolution | None = None
     rounding: GroundRounding | None = None
     picked_up: tuple[PickedUp, ...] = ()
+    rated_otherwise: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def state(self) -> BaseCaseState:
@@ -187,6 +189,7 @@ class BaseCase:
                 f"{'is' if len(outside) == 1 else 'are'} outside {limits.voltage_min_pu:g} to "
                 f"{limits.voltage_max_pu:g} pu, worst {worst}"
             )
+            parts += self._of_another_base(outside)
         if limits.loading_max_pu is not None and self.loading and self.loading[1] > limits.loading_max_pu:
             parts.append(f"{self.loading[0]} is loaded to {self.loading[1]:.3f} of its {self.rating_basis} rating")
         if self.unserved:
@@ -194,6 +197,14 @@ class BaseCase:
         if self.picked_up:
             parts.append(listed([str(one) for one in self.picked_up], 4))
         return "; ".join(parts)
+
+    def _of_another_base(self, outside: Sequence[NodeVoltage]) -> list[str]:
+        """At which of the buses outside the band something is rated for another voltage than the base, in words."""
+        named = list(dict.fromkeys(node.bus for node in outside if node.bus in self.rated_otherwise))
+        if not named:
+            return []
+        words = f"the base of {number_of(len(named), 'bus')} of these is not what is connected there is rated for: "
+        return [words + listed([f"{bus} ({self.rated_otherwise[bus]})" for bus in named], 4) + " (Set VoltageBases)"]
 
 
 def base_case_words(feeder: Feeder, base: BaseCase, limits: Limits) -> list[str]:
@@ -289,6 +300,7 @@ def solve_base_case(
         settled=settled,
         rounding=circuit.rounding,
         picked_up=(*protection.molten(), *_tripped(feeder, load_level, settled=settled)),
+        rated_otherwise=rated_otherwise(circuit, {(node.bus, node.phase): node.voltage_pu for node in voltages}),
         # The last to be asked: it leaves the circuit elsewhere.
         second=second_solution(circuit, load_level, judged_pu, names),
     )

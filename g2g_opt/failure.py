@@ -20,8 +20,8 @@ class FailureKind(StrEnum):
 
     NOT_CONVERGED: the power flow has no solution within its iterations. ILL_CONDITIONED: rounding keeps it from its
     tolerance. SLOPES_NOT_CONVERGED: none where sensitivities were measured. RESTLESS_CONTROLS: the circuit's own
-    controls go on moving. PROTECTION_PICKS_UP: a fuse begins to melt, which the batch engine does not follow.
-    PROTECTION_AT_REST: a fuse, recloser or relay acts where the circuit's own controls have come to rest.
+    controls go on moving. PROTECTION_PICKS_UP: a fuse begins to melt, or a recloser or relay may act, which the batch
+    engine does not follow. PROTECTION_AT_REST: one acts where the circuit's own controls have come to rest.
     NOT_SERVED: something attached got another power than it asked for (equation 5.2). UNDEFINED_VOLTAGE: a judged
     voltage is no number. ENGINE_ERROR: OpenDSS refused a call. NO_DISPATCH: the transmission
     grid cannot carry its renewables away. NO_ANSWER: nothing that was tried had one.

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from g2g_opt.circuit.parts import Branch
 from g2g_opt.errors import listed
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.loading import judged_ratings
@@ -40,13 +41,18 @@ def placeholder_rated_transformers(feeder: Feeder) -> tuple[str, ...]:
     return tuple(b.name for b in feeder.branches if b.kind in ("transformer", "autotrans") and not b.rating_is_stated)
 
 
-def lines_rated_by_their_weakest_phase(feeder: Feeder) -> tuple[str, ...]:
-    """Lines of unlike conductors, whose rating in OpenDSS is that of another conductor than the weakest phase's."""
+def lines_of_unlike_conductors(feeder: Feeder) -> tuple[str, ...]:
+    """Lines of unlike conductors, which OpenDSS rates by one of them, with the ratings of their phases."""
     return tuple(
-        f"{b.name}: {b.rating_a:.4g} A, in OpenDSS {b.opendss_rating_a:.4g} A"
+        f"{b.name}: {_from_to(b)} A, in OpenDSS {b.opendss_rating_a:.4g} A"
         for b in feeder.branches
-        if b.kind == "line" and 0.0 < b.rating_a != b.opendss_rating_a
+        if b.kind == "line" and (0.0 < b.rating_a != b.opendss_rating_a or b.conductor_shares)
     )
+
+
+def _from_to(branch: Branch) -> str:
+    strongest_a = branch.rating_a * max(branch.conductor_shares, default=1.0)
+    return f"{branch.rating_a:.4g}" + (f" to {strongest_a:.4g}" if strongest_a > branch.rating_a else "")
 
 
 def transformers_rated_below_their_size(feeder: Feeder) -> tuple[str, ...]:
@@ -96,8 +102,8 @@ def lint_feeder(feeder: Feeder) -> list[LintFinding]:
         ),
         LintFinding(
             "rating",
-            lines_rated_by_their_weakest_phase(feeder),
-            "lines of unlike conductors: judged by the weakest phase, rated by OpenDSS by the first conductor, be it a "
+            lines_of_unlike_conductors(feeder),
+            "lines of unlike conductors: each phase is judged by its own, OpenDSS rates all by the first one, be it a "
             "neutral; where another rating is meant, state normamps behind the line's geometry or wires",
         ),
         LintFinding(

@@ -16,8 +16,8 @@ class ControlClock:
     `hours` and `seconds` are arrays of one place, so that kernels may let steps pass, too.
     """
 
-    def __init__(self) -> None:
-        self.hours, self.seconds = np.zeros(1, dtype=np.int64), np.zeros(1)
+    def __init__(self, hour: int = 0, second: float = 0.0) -> None:
+        self.hours, self.seconds = np.array([hour], dtype=np.int64), np.array([second])
 
     @property
     def hour(self) -> int:

@@ -78,8 +78,9 @@ class FeederOperation:
         self.reading = load_controls(commands, SETTLED_DT_S)
         if self.reading.inverters:
             raise UnsupportedByBatch("inverter controls act, whose state is not carried from hour to hour")
-        if self.reading.fuses:
-            raise UnsupportedByBatch(f"fuse.{self.reading.fuses[0].name} acts, whose state is not carried on")
+        protection = [*(f"fuse.{one.name}" for one in self.reading.fuses), *(b.device for b in self.reading.breakers)]
+        if protection:
+            raise UnsupportedByBatch(f"{protection[0]} acts, whose state is not carried on")
         self.regulators = tuple(control.name for control in self.reading.regulators)
         self.step_pu = np.array([control.tap_step_pu for control in self.reading.regulators])
         self.place = setup.monitored_nodes(self.network.nodes)

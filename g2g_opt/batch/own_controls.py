@@ -115,7 +115,8 @@ class OwnControls:
         self._regs, self._caps, self._dt_s = reading.regulators, reading.capacitors, dt_s
         self._settles_each_step = self._is_settled = dt_s >= SETTLED_DT_S
         self._rounds = SETTLING_ROUNDS if self._settles_each_step else reading.rounds_max
-        self._clock, self._rest, self._sampled = ControlClock(), np.zeros(1, dtype=np.int64), np.full(1, -1)
+        self._clock = ControlClock(*reading.begin)
+        self._rest, self._sampled = np.zeros(1, dtype=np.int64), np.full(1, -1)
         self._looks: tuple[BatchPowerFlow, Floats, Packed] | None = None
         self._awake, self._has_failed, *of_round = (np.zeros(len(taps), dtype=np.bool_) for _ in range(5))
         self._turn = Round(of_round[0], np.zeros(len(taps)), *of_round[1:])
@@ -131,7 +132,7 @@ class OwnControls:
         self._kind = np.zeros(self._n, dtype=np.int64) if kind is None else kind.copy()
         self._cap_tables = bank_tables(self._caps, self._elements, network, places)
         self.inverters = Inverters(reading.inverters, network, self._n, places.of)
-        self.fuses = Fuses(reading.fuses, self._elements, places.of)
+        self.fuses = Fuses(reading.fuses, self._elements, places.of, reading.breakers)
         in_time = () if self._settles_each_step else reading.storages
         self._storage = OwnStorage(in_time, network, self._n, dt_s, places.of)
         movers = [(f"{one.kind}.{one.transformer}", f"RegControl {one.name}") for one in self._regs]

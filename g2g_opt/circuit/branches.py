@@ -39,8 +39,8 @@ def read_branches(
     Lines, transformers of every kind, reactors and capacitors in series, and whatever else has two ends. A reactor or
     capacitor whose rating nobody stated has none: OpenDSS makes it of a size that is its own default. `ask_stated` also
     finds out whether the ratings of lines and transformers were stated (`Branch.rating_is_stated`), and rates lines
-    that are made of wires or cables by the weakest of their phases. `ratings` are those that the circuit's files state
-    of lines (see `stated_ratings`): the engine does not tell one of 400 A from none where a line code comes before.
+    that are made of wires or cables by their phases' conductors. `ratings` are those that the circuit's files state of
+    lines (see `stated_ratings`): the engine does not tell one of 400 A from none where a line code comes before.
     """
     found = []
     codes = {kind: circuit.stated_properties_of(kind) for kind in _CODES} if ask_stated else {}
@@ -73,11 +73,12 @@ def read_branches(
         if kind not in _ALWAYS and not stated:
             rating_a = emergency_a = 0.0
         opendss_rating_a = rating_a
+        shares: list[tuple[float, ...]] = [(), ()]
         if kind == "line" and conductors is not None and not conductors.is_empty:
             circuit.activate(f"line.{name}")
-            weakest = conductors.of_line(circuit.stated_properties(), n_phases, ConductorRating(rating_a, emergency_a))
-            if weakest is not None:
-                rating_a, emergency_a = weakest
+            by_wires = conductors.of_line(circuit.stated_properties(), n_phases, ConductorRating(rating_a, emergency_a))
+            if by_wires is not None:
+                (rating_a, emergency_a), *shares = by_wires
                 stated, emergency_stated = rating_a > 0.0, emergency_a > 0.0
         found.append(
             Branch(
@@ -97,6 +98,8 @@ def read_branches(
                 **(_nameplate(circuit, kind, name, n_terminals) if ask_stated else {}),
                 emergency_is_stated=emergency_stated,
                 opendss_rating_a=opendss_rating_a,
+                conductor_shares=shares[0],
+                emergency_conductor_shares=shares[1],
             )
         )
     return found

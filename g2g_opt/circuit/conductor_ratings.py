@@ -1,4 +1,4 @@
-"""Ratings of lines that are made of wires or cables: what the weakest phase's conductor carries."""
+"""Ratings of lines that are made of wires or cables: what each of their conductors carries."""
 
 from __future__ import annotations
 
@@ -18,12 +18,24 @@ class ConductorRating(NamedTuple):
     emergency_a: float
 
 
+class LineRating(NamedTuple):
+    """A line's ratings (A) by its weakest conductor, and those of each conductor as shares of them, in their order.
+
+    The shares are empty where one rating holds for all conductors.
+    """
+
+    weakest: ConductorRating
+    normal_shares: tuple[float, ...] = ()
+    emergency_shares: tuple[float, ...] = ()
+
+
 class ConductorRatings:
     """Ratings of a circuit's wires and cables, and of its lines by what these are made of.
 
     OpenDSS rates such a line by one conductor: the first of its geometry or of its own list, and the last of a list
     until it is solved (for good if the line states its emergency rating alone), be that a neutral or the strongest
-    of unlike phases. We judge all phases of a line by their weakest conductor.
+    of unlike phases. We judge every phase of a line by its own conductor, and a neutral that is one of the line's
+    "phases" (`phases=4`, or the third wire of a service) by its own as well.
     """
 
     def __init__(self, circuit: Circuit) -> None:
@@ -39,8 +51,8 @@ class ConductorRatings:
         """Whether the circuit has no wires and cables that a line could be made of."""
         return not self._of_conductor
 
-    def of_line(self, stated: Mapping[str, Any], n_phases: int, opendss: ConductorRating) -> ConductorRating | None:
-        """Rating of a line by its weakest phase; None where it is not made of conductors.
+    def of_line(self, stated: Mapping[str, Any], n_phases: int, opendss: ConductorRating) -> LineRating | None:
+        """Rating of a line by its phases' conductors; None where it is not made of conductors.
 
         `stated` are its properties, `opendss` its rating there. What a line or its geometry states of itself stays:
         it is told by being another than the one conductor's that OpenDSS would take.
@@ -51,13 +63,17 @@ class ConductorRatings:
             return None
         ratings = [self._of_conductor.get(str(name).lower(), ConductorRating(0.0, 0.0)) for name in names]
         taken, phases = (ratings[0], ratings[-1]), ratings[:n_phases]
-        return ConductorRating(
-            _weakest([r.normal_a for r in phases])
-            if "normamps" not in geometry and opendss.normal_a in {r.normal_a for r in taken}
-            else opendss.normal_a,
-            _weakest([r.emergency_a for r in phases])
-            if "emergamps" not in geometry and opendss.emergency_a in {r.emergency_a for r in taken}
-            else opendss.emergency_a,
+        normal = [r.normal_a for r in phases]
+        emergency = [r.emergency_a for r in phases]
+        own_normal = "normamps" not in geometry and opendss.normal_a in {r.normal_a for r in taken}
+        own_emergency = "emergamps" not in geometry and opendss.emergency_a in {r.emergency_a for r in taken}
+        return LineRating(
+            ConductorRating(
+                _weakest(normal) if own_normal else opendss.normal_a,
+                _weakest(emergency) if own_emergency else opendss.emergency_a,
+            ),
+            _shares(normal) if own_normal else (),
+            _shares(emergency) if own_emergency else (),
         )
 
 
@@ -69,3 +85,11 @@ def _rating(stated: Mapping[str, Any]) -> ConductorRating:
 
 def _weakest(ratings_a: Sequence[float]) -> float:
     return min((rating_a for rating_a in ratings_a if rating_a > 0.0), default=0.0)
+
+
+def _shares(ratings_a: Sequence[float]) -> tuple[float, ...]:
+    """Ratings over the weakest of them; a conductor that has none is judged by the weakest."""
+    weakest_a = _weakest(ratings_a)
+    if len(set(ratings_a)) == 1 or weakest_a == 0.0:
+        return ()
+    return tuple(rating_a / weakest_a if rating_a > 0.0 else 1.0 for rating_a in ratings_a)

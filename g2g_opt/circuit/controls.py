@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.circuit.breakers import BreakerSettings, read_breakers
 from g2g_opt.circuit.element_names import named
 from g2g_opt.circuit.element_properties import ElementProperties
 from g2g_opt.circuit.elements import elements
@@ -126,8 +127,10 @@ class CapControlSettings:
 
 @dataclass(frozen=True, eq=False)
 class ControlReading:
-    """The controls of a circuit in OpenDSS's order, its fuses, its storage that does not idle, the names (kind.name) of
-    `others` in service, and how many rounds of control actions OpenDSS allows in one solution.
+    """The controls of a circuit in OpenDSS's order, its fuses, reclosers and current relays (`breakers`), its storage
+    that does not idle, the names (kind.name) of
+    `others` in service, how many rounds of control actions OpenDSS allows in one solution, and the hour and second at
+    which time begins.
     """
 
     regulators: tuple[RegControlSettings, ...]
@@ -137,6 +140,8 @@ class ControlReading:
     others: tuple[str, ...]
     rounds_max: int
     storages: tuple[StorageSettings, ...] = ()
+    begin: tuple[int, float] = (0, 0.0)
+    breakers: tuple[BreakerSettings, ...] = ()
 
 
 # Controls that act in time besides those read here; meters and monitors are none.
@@ -157,14 +162,18 @@ _OTHER_CONTROLS = frozenset(
 def read_controls(circuit: Circuit) -> ControlReading:
     """Every control in service of a circuit as it is set now; its storage is left idling."""
     names = [(kind, name) for kind, name in elements(circuit) if circuit.ask("CktElement_Get_Enabled")]
+    breakers = read_breakers(circuit, [f"{kind}.{name}" for kind, name in names if kind in ("recloser", "relay")])
+    others = [f"{kind}.{name}" for kind, name in names if kind in _OTHER_CONTROLS]
     return ControlReading(
         tuple(_reg_control(circuit, name) for kind, name in names if kind == "regcontrol"),
         tuple(_cap_control(circuit, name) for kind, name in names if kind == "capcontrol"),
         read_inverters(circuit),
         read_fuses(circuit, [name for kind, name in names if kind == "fuse"]),
-        tuple(f"{kind}.{name}" for kind, name in names if kind in _OTHER_CONTROLS),
+        tuple(name for name in others if name not in {one.device for one in breakers}),
         int(circuit.command("Get maxcontroliter")),
         read_storages(circuit),
+        (int(circuit.command("Get hour")), float(circuit.command("Get sec"))),
+        breakers,
     )
 
 

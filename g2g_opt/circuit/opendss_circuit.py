@@ -44,7 +44,8 @@ class Circuit:
 
     `tolerance` is OpenDSS's per-unit voltage change between iterations at which it stops. `regulator_control_dt_s`
     switches OpenDSS's own regulator controls on, with this much time passing at each solve (from `SETTLED_DT_S` on they
-    settle within it); None leaves taps to us. `left_control_mode` is that in which the commands leave it.
+    settle within it); None leaves taps to us. `left_control_mode` is that in which the commands leave it, as they do
+    the hour at which time begins.
 
     Node order (`node_bus`, `node_phase`) is OpenDSS's system order and fixed after `finish`.
     Raises `InputError` with OpenDSS's own words if a command fails.
@@ -70,10 +71,11 @@ class Circuit:
         self._control, self.controls_acted = regulator_control_dt_s is not None, False
         self.settles_each_step = regulator_control_dt_s is not None and regulator_control_dt_s >= SETTLED_DT_S
         self._settles = self._control and not self.settles_each_step
+        self._begin = f"hour={self.command('Get hour')} sec={self.command('Get sec')}"  # a mode would begin at midnight
         if self.settles_each_step:
-            self.command(f"Set Mode=Snapshot ControlMode=Static MaxControlIter={SETTLING_ROUNDS}")
+            self.command(f"Set Mode=Snapshot ControlMode=Static MaxControlIter={SETTLING_ROUNDS} {self._begin}")
         elif self._control:
-            self.command(f"Set Mode=Time Stepsize={regulator_control_dt_s}s ControlMode=Time")
+            self.command(f"Set Mode=Time Stepsize={regulator_control_dt_s}s ControlMode=Time {self._begin}")
         else:
             self.command("Set ControlMode=Off")
         self._tightness = tolerance, max_iterations
@@ -260,7 +262,7 @@ class Circuit:
         self.command(f"Set ControlMode=Static MaxControlIter={SETTLING_ROUNDS}")
         self.solve()
         at_rest()
-        self.command(f"Set ControlMode=Time MaxControlIter={rounds} hour=0 sec=0")
+        self.command(f"Set ControlMode=Time MaxControlIter={rounds} {self._begin}")
         return True
 
     def solve_block(

@@ -110,7 +110,8 @@ class Branch:
     """What carries current between buses: terminal currents are `yprim @ v[nodes]` (A from V); node -1 is ground.
 
     The ratings are the normal and emergency ampere ratings of the first terminal (0: none); OpenDSS's own, but for a
-    line of unlike conductors, which OpenDSS rates by its first one (`opendss_rating_a`) and we by its weakest phase;
+    line of unlike conductors, which OpenDSS rates by its first one (`opendss_rating_a`) and we each by its own, so that
+    theirs are the weakest's here and `conductor_shares` how those of its phases stand to it (empty: all alike);
     `rating_is_stated` and `emergency_is_stated` tell stated ones from OpenDSS's defaults, `normal_over_nameplate` how
     much of its nameplate a transformer's normal rating is, `terminal_shares` how the ratings (A) of its terminals stand
     to that of the first one: of a transformer all windings are judged, of anything else one end.
@@ -134,6 +135,8 @@ class Branch:
     emergency_is_stated: bool = True
     terminal_shares: tuple[float, ...] = (1.0,)
     opendss_rating_a: float = 0.0
+    conductor_shares: tuple[float, ...] = ()
+    emergency_conductor_shares: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,6 +15,7 @@ from datetime import datetime
 from g2g_opt.circuit.eased_generators import eased_generators
 from g2g_opt.circuit.element_names import as_word
 from g2g_opt.circuit.element_positions import CONTROLS, NOWHERE, OPEN, positions
+from g2g_opt.circuit.element_properties import ElementProperties
 from g2g_opt.circuit.elements import elements
 from g2g_opt.circuit.inverters import is_without_mode, read_inverters
 from g2g_opt.circuit.opendss_circuit import SETTLING_ROUNDS, Circuit
@@ -28,7 +29,10 @@ from g2g_opt.circuit.switches_as_left import switches_as_left
 from g2g_opt.errors import G2GError, listed, number_of
 
 # Naming LoadMult, even as it is, makes OpenDSS work out all loads anew: what a shape left of them is gone.
-_SNAPSHOT = "Set mode=snapshot hour=0 sec=0 number=1 loadmodel=powerflow loadmult={loadmult}"
+# Of a class of shapes that a file names, OpenDSS lets loads follow theirs as soon as time passes.
+_SNAPSHOT = (
+    "Set mode=snapshot hour={hour} sec={sec} number=1 loadmodel=powerflow loadshapeclass=none loadmult={loadmult}"
+)
 _MOVED_MIN = 1e-3  # kvar, or a ratio: less than any step
 _POWER_FLOW, _CONTROLS_OFF = "powerflow", "off"
 
@@ -64,8 +68,11 @@ def studied_state(commands: Sequence[str], at: datetime | None = None) -> Studie
     if begin:
         circuit = Circuit([*commands, *begin])
     left_mode, left_model = circuit.command("Get mode"), circuit.command("Get loadmodel")
+    left_class = circuit.command("Get loadshapeclass")
     loadmult = circuit.command("Get loadmult")
-    multiplier, snapshot = float(loadmult), _SNAPSHOT.format(loadmult=loadmult)
+    # Loads follow no hour in a snapshot, but banks that are switched by the clock do.
+    clock = (0, 0) if at is None else (at.hour, 60 * at.minute + at.second)
+    multiplier, snapshot = float(loadmult), _SNAPSHOT.format(hour=clock[0], sec=clock[1], loadmult=loadmult)
     circuit.command(snapshot)
     circuit.solve_anew()
     controls, protection = _controls(circuit), Protection(circuit)
@@ -78,6 +85,8 @@ def studied_state(commands: Sequence[str], at: datetime | None = None) -> Studie
         words.append(f"LoadMult {multiplier:g} of the file is part of the load level")
     if left_model.lower() != _POWER_FLOW:
         words.append(f"the file leaves the load model {left_model}; loads and sites are studied as powers")
+    if left_class.lower() != "none":
+        words.append(f"the file leaves LoadShapeClass {left_class}; loads follow no shape as time passes in a run")
     if controls and circuit.left_control_mode == _CONTROLS_OFF:
         words.append("the file switches its controls off (ControlMode=Off), and they are settled all the same")
     words += [told for told in (growth_words, eased_words, switch_words) if told]
@@ -113,6 +122,13 @@ def studied_state(commands: Sequence[str], at: datetime | None = None) -> Studie
     if moved:
         words.append("its controls were settled once without a site and moved: " + "; ".join(moved))
     words += [*units_in_words(circuit), *_inverter_words(circuit, controls)]
+    by_clock = [name for name in controls.get("capcontrol", []) if _follows_the_clock(circuit, name)]
+    if by_clock:
+        words.append(
+            f"banks that follow the clock ({listed(by_clock, 6)}) stand where {clock[0]:02d}:{clock[1] // 60:02d} "
+            f"puts them{'' if at else ', the hour of a snapshot (--at studies another)'}; runs begin there, and the "
+            "clock stands still in runs through the hours of a profile"
+        )
     return StudiedState(tuple(settled), tuple(words), restless)
 
 
@@ -130,6 +146,11 @@ def _inverter_words(circuit: Circuit, controls: dict[str, list[str]]) -> list[st
             "gives: what a volt-watt curve takes back is not held"
         )
     return words
+
+
+def _follows_the_clock(circuit: Circuit, control: str) -> bool:
+    """Whether a CapControl switches its bank by the time of day."""
+    return ElementProperties(circuit, f"CapControl.{control}").text("type").lower() == "time"
 
 
 def held_words(controls: dict[str, list[str]]) -> list[str]:

@@ -22,6 +22,11 @@ def raise_on_unconnected(circuit: Circuit) -> None:
     words = f"nothing connects the nodes {listed(loose, _NAMED)}, so OpenDSS has no solution for the circuit"
     if any(one.startswith("capcontrol.") for one in have):
         words += "; a control of a bank with more phases than the element it looks at has nodes of its own there"
+    if any(one.startswith("invcontrol.") for one in have):
+        words += (
+            "; a control of inverters stands at the first of its DERList with as many phases as the last: name one of "
+            "three phases first, or give those of fewer phases a control of their own"
+        )
     raise InputError(f"{words}: {listed(have, _NAMED)}")
 
 

@@ -22,12 +22,14 @@ Floats = NDArray[np.float64]
 class JudgedRating:
     """What the loading of an element ("line.650632") is a share of: the rating (A) of each terminal that is judged.
 
+    `conductor_shares` are those of the phase conductors over their terminal's; empty where they are alike.
     `emergency_share` is the first terminal's rating over its emergency rating; 0 where nobody stated one.
     """
 
     element: str
     terminal_a: tuple[float, ...]
     emergency_share: float
+    conductor_shares: tuple[float, ...] = ()
 
 
 def judged_ratings(branches: Sequence[Branch], basis: RatingBasis = "normal") -> tuple[JudgedRating, ...]:
@@ -45,6 +47,7 @@ def judged_ratings(branches: Sequence[Branch], basis: RatingBasis = "normal") ->
                     f"{b.kind}.{b.name}",
                     tuple(rating_a * share for share in b.terminal_shares),
                     rating_a / emergency_a if emergency_a > 0.0 else 0.0,
+                    b.emergency_conductor_shares if basis == "emergency" else b.conductor_shares,
                 )
             )
     return tuple(found)
@@ -72,14 +75,15 @@ def judged_conductors(branch: Branch, rating: JudgedRating) -> Iterator[tuple[in
     """(place in the branch's nodes, rating in A) of every phase conductor that is judged."""
     for terminal, rating_a in enumerate(rating.terminal_a):
         for phase in range(branch.n_phases):
-            yield terminal * branch.n_conductors + phase, rating_a
+            share = rating.conductor_shares[phase] if rating.conductor_shares else 1.0
+            yield terminal * branch.n_conductors + phase, rating_a * share
 
 
 class BranchLoading:
     """Currents over ratings of all closed branches with a rating, for many solutions at once (equation 3.4).
 
-    The loading of a branch is its largest phase-conductor current over the rating of its terminal: of a line (and of
-    whatever else has two ends) at the first one, of a transformer at all windings. Built from the branches' present
+    The loading of a branch is the largest of its phase conductors' currents over their ratings: of a line (and of
+    whatever else has two ends) at the first end, of a transformer at all windings. Built from the branches' present
     admittances, so after a tap change it is `renewed`.
     """
 

@@ -104,6 +104,35 @@ def test_a_wrong_base_is_called_implausible(tmp_path: Path) -> None:
     assert any(wrong in words for words in base_case_words(feeder, base, Limits()))
 
 
+@pytest.mark.parametrize(
+    ("bases", "there", "pu", "named"),
+    [
+        # Legs of 120 V on a base of 0.24 kV, and 240 V to ground on one of 0.48 kV: OpenDSS takes the nearest.
+        ("12.47 0.24", "x.1.0 x.0.2|0.12 0.12", 0.866, "transformer.service is at "),
+        ("12.47 0.48", "x.1.0|0.24", 0.866, "transformer.service is at "),
+        ("12.47 0.208", "x.1.0 x.0.2|0.12 0.12", 1.0, ""),
+        ("12.47 0.4157", "x.1.0|0.24", 1.0, ""),
+    ],
+)
+def test_a_base_that_nothing_at_its_bus_is_rated_for_is_named(
+    tmp_path: Path, bases: str, there: str, pu: float, named: str
+) -> None:
+    """Both stand at 0.99 of what they are rated for; a planner who gets 0 MW for it has to be told why."""
+    ends, kvs = there.split("|")
+    n = len(kvs.split())
+    windings = f"windings={n + 1} buses=(mid.1.0 {ends}) kvs=(7.2 {kvs}) kvas=({'50 ' * (n + 1)}) xhl=2 xht=2 xlt=1.4"
+    service = f"New Transformer.service phases=1 {windings}\nNew Load.legs phases=1 bus1=x.1 kv=0.12 kw=1"
+    if n == 1:
+        service = service.replace("kv=0.12", "kv=0.24")
+    text = TWO_LINES.replace("kw=4000", "kw=40")
+    text = text.replace("Set VoltageBases=[12.47]", f"{service}\nSet VoltageBases=[{bases}]")
+    base = solve_base_case(own(tmp_path, text))
+    assert next(node.voltage_pu for node in base.voltages if node.bus == "x") == pytest.approx(0.99 * pu, abs=0.01)
+    words = base.breaks(Limits())
+    assert ("x (" + named in words) if named else not words
+    assert set(base.rated_otherwise) == ({"x"} if named else set())
+
+
 def test_a_circuit_without_a_solution_is_a_failure_and_no_number(tmp_path: Path) -> None:
     feeder = own(tmp_path, TWO_LINES.replace("kw=4000 pf=0.95", "kw=400000 pf=0.95 vminpu=0.01 vlowpu=0.001 vmaxpu=5"))
     base = solve_base_case(feeder)

@@ -182,7 +182,7 @@ def _relayed(tmp_path_factory: pytest.TempPathFactory) -> Feeder:
     """A feeder with a control that is not modelled, which matters only where the circuit's own controls act."""
     master = Feeder.load("ieee13").write_dss(tmp_path_factory.mktemp("relayed"))
     with master.open("a", encoding="utf-8") as file:
-        file.write("New Relay.r MonitoredObj=Line.671692 type=current phasetrip=1e6\nCalcVoltageBases\n")
+        file.write("New Relay.r MonitoredObj=Line.671692 type=voltage\nCalcVoltageBases\n")
     return Feeder.from_dss(master)
 
 

@@ -170,7 +170,7 @@ LOAD = ("New Capacitor.one bus1=675 kv=4.16 kvar=300", "New CapControl.one eleme
         (STEPPED, "CapControl two switches a bank of 2 steps"),
         ((SECOND,), "RegControl again moves the same changer as creg1a"),
         (LOAD, "CapControl one looks at load.692"),
-        (("New Relay.r MonitoredObj=Line.671692 type=current phasetrip=1e6",), "relay.r"),
+        (("New Relay.r MonitoredObj=Line.671692 type=voltage",), "relay.r"),
         (("Open Line.671692 1", "New SwtControl.s SwitchedObj=Line.671692 SwitchedTerm=1"), "swtcontrol.s"),
     ],
 )

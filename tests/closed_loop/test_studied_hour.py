@@ -17,7 +17,10 @@ from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.opendss import OpenDSSGrid
 from g2g_opt.held_series import HeldSeries
+from g2g_opt.limits import Limits
+from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
+from g2g_opt.simulation import simulate
 from studies.cli import main
 from studies.hosting_capacity.study import HostingCapacityStudy
 
@@ -176,3 +179,32 @@ def test_the_feeder_command_takes_the_hour(feeder_file: Path, capsys: pytest.Cap
     said = " ".join(capsys.readouterr().out.split())
     assert "studied at 2023-07-15 17:00, 4,697 hours into the year" in said
     assert "pvsystem.roof injects 265.4 kW of 500 kVA at irradiance 0.486" in said
+
+
+@pytest.mark.parametrize(("hour", "is_on"), [(2, False), (12, True)])
+def test_a_bank_that_follows_the_clock_is_where_the_hour_puts_it(tmp_path: Path, hour: int, is_on: bool) -> None:
+    """OpenDSS's own yearly solution of the hour, controls acting; a run under own control begins at that hour, too."""
+    bank = """New Capacitor.c bus1=b phases=3 kv=12.47 kvar=900
+New CapControl.k element=Line.l terminal=1 capacitor=c type=time onsetting=8 offsetting=20 delay=10
+"""
+    path = tmp_path / "clock.dss"
+    path.write_text("Clear\n" + "\n".join(circuit_of(LOADS + bank)))
+    plain = Circuit(circuit_of(LOADS + bank), tolerance=1e-9)
+    after_h = hour_of(datetime(2023, 7, 15, hour))
+    plain.command(f"Set mode=yearly controlmode=static hour={after_h:.0f} number=1 stepsize=0")
+    plain.command("Solve")
+    assert plain.ask_property("Capacitor.c.states").split() == ["[", "1]" if is_on else "0]"]
+    lowest = float(np.abs(plain.node_voltages()).min())
+    feeder = Feeder.from_dss(path, at=datetime(2023, 7, 15, hour))
+    said = " ".join(feeder.state)
+    assert f"follow the clock (k) stand where {hour:02d}:00 puts them" in said
+    # The bank is closed as the circuit is compiled.
+    assert ("capacitor.c states 1 to 0" in said) != is_on
+    for dt_s in (60, 600):
+        plan = Plan((), tap_mode="own control")
+        for engine in ("batch", "opendss"):
+            scenario = Scenario("brief", 1200, dt_s=Fraction(dt_s))
+            ((run,),) = simulate([plan], [scenario], feeder, Limits(), engine=engine)  # type: ignore[arg-type]
+            assert run.engine == engine
+            found = float(np.nanmin(run.summary.lowest_pu)) * 12470.0 / np.sqrt(3.0)
+            assert found == pytest.approx(lowest, rel=1e-5)

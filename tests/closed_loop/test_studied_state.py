@@ -237,3 +237,14 @@ def test_loads_have_grown_by_the_files_year_and_a_site_has_not(tmp_path: Path) -
         a, b = (simulate_runs([(Plan((site,)), steady)], of, Limits(), engine=engine)[0] for of in (grown, larger))
         assert a.engine == engine
         np.testing.assert_allclose(a.summary.lowest_pu, b.summary.lowest_pu, rtol=0, atol=2e-7)
+
+
+@pytest.mark.parametrize("left", ["daily", "duty", "yearly"])
+def test_loads_follow_no_shape_as_time_passes_whatever_class_of_them_a_file_leaves(tmp_path: Path, left: str) -> None:
+    """Of a class that is named, OpenDSS itself took the shapes' first hour, a third of the load, in such runs."""
+    of = feeder(tmp_path, end=f"BatchEdit Load..* yearly=day duty=day\nSolve\nSet LoadShapeClass={left}")
+    assert any(f"leaves LoadShapeClass {left.capitalize()}" in words for words in of.state)
+    run = (Plan((), tap_mode="own control"), Scenario("brief", 60))
+    for engine in ENGINES:
+        (outcome,) = simulate_runs([run], of, Limits(), engine=engine)
+        assert float(np.nanmin(outcome.summary.lowest_pu)) == pytest.approx(base_case(of)["far", 2], abs=1e-6)

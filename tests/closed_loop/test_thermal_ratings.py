@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from g2g_opt.base_case import solve_base_case
 from g2g_opt.datacenter.workloads.measurements import measured_spec
 from g2g_opt.feeder import Feeder
-from g2g_opt.limits import Limits
+from g2g_opt.grid.loading import judged_conductors, judged_ratings
+from g2g_opt.limits import Limits, RatingBasis
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
 from g2g_opt.simulation import simulate
@@ -77,3 +79,39 @@ def test_by_default_stated_ratings_are_judged_and_placeholders_are_not(tmp_path:
         assert run.kept == kept, run.reasons
         if worst is not None:
             assert worst.loading_pu * (150.0 if not kept else 300.0) == pytest.approx(200.0, rel=0.1)
+
+
+@pytest.mark.parametrize("made", ["geometry=g", "spacing=s wires=(strong strong strong neutral)"])
+@pytest.mark.parametrize("basis", ["normal", "emergency"])
+def test_every_conductor_of_a_line_is_judged_by_its_own_wire(tmp_path: Path, made: str, basis: RatingBasis) -> None:
+    """Hand: 200, 200 and 100 A of three phases against 400; the fourth wire, a "phase", brings 100 A back on 150."""
+    amps = {1: 200.0, 2: 200.0, 3: 100.0}
+    wire = "New Wiredata.{} gmrac=0.02 gmrunits=ft rac=0.3 runits=mi radius=0.3 radunits=in normamps={}"
+    lines = [
+        "New Circuit.c bus1=s basekv=12.47 MVAsc3=1e6 MVAsc1=1e6",
+        *(
+            wire.format("strong", 400),
+            wire.format("neutral", 150),
+            "New LineSpacing.s nconds=4 nphases=4 units=ft x=(0 2 4 3) h=(30 30 30 25)",
+        ),
+        "New Linegeometry.g nconds=4 nphases=4 spacing=s wires=(strong strong strong neutral) reduce=n",
+        f"New Line.x phases=4 bus1=s.1.2.3.0 bus2=b.1.2.3.4 {made} length=1 units=ft",
+        *(f"New Load.{n} bus1=b.{n}.4 phases=1 kv=7.2 kw={a * 7.2} pf=1 model=5" for n, a in amps.items()),
+        "Set VoltageBases=[12.47]\nCalcVoltageBases\n",
+    ]
+    master = tmp_path / "four.dss"
+    master.write_text("\n".join(lines), encoding="utf-8")
+    feeder = Feeder.from_dss(master)
+    (line,) = [b for b in feeder.branches if b.name == "x"]
+    share = 1.0 if basis == "normal" else 1.5
+    (rating,) = judged_ratings([line], basis)
+    rated = dict(judged_conductors(line, rating))
+    assert rated == pytest.approx({0: 400.0 * share, 1: 400.0 * share, 2: 400.0 * share, 3: 150.0 * share})
+    loading = solve_base_case(feeder, rating_basis=basis).loading
+    assert loading == ("line.x", pytest.approx(100.0 / 150.0 / share, rel=5e-3))
+    for engine in ("batch", "opendss"):
+        limits = Limits(rating_basis=basis)
+        ((run,),) = simulate([Plan(())], [Scenario("brief", 3)], feeder, limits, engine=engine)  # type: ignore[arg-type]
+        worst = run.summary.worst_loading()
+        assert worst is not None
+        assert worst.loading_pu == pytest.approx(100.0 / 150.0 / share, rel=5e-3)

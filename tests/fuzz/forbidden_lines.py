@@ -34,6 +34,7 @@ FORBIDDEN_COMMANDS = sorted(
     - allow_list.FOLDERS
     - allow_list.LEFT_OUT
     - allow_list.STUDIED_WHOLE
+    - allow_list.ESTIMATES
     - {"//"}
 )
 _PROPERTIES = sorted(allow_list.PROPERTIES_REFUSED)

@@ -59,6 +59,13 @@ def test_a_crash_a_hang_and_too_much_memory_are_one_clear_error(
             r"side\.2",
             r"capcontrol\.k",
         ),
+        (
+            "New Line.side bus1=mid.1 bus2=side.1 phases=1\nNew XYCurve.v npts=2 xarray=[0.5 1.5] yarray=[1 -1]\n"
+            "New PVSystem.one bus1=side.1 phases=1 kV=7.2\nNew PVSystem.two bus1=mid kV=12.47\n"
+            "New InvControl.k mode=voltvar vvc_curve1=v",
+            r"side\.2, side\.3",
+            r"name one of three phases first, .*: invcontrol\.k",
+        ),
     ],
 )
 def test_nodes_that_nothing_connects_are_named(tmp_path: Path, extra: str, nodes: str, element: str) -> None:

@@ -280,3 +280,46 @@ def test_meters_are_not_filled_where_nothing_is_solved(tmp_path: Path) -> None:
     feeder = Feeder.from_dss(path)
     assert set(feeder.buses) == {"head", "mid"}
     assert [words.partition(";")[0] for words in feeder.left_out] == ["Master.dss:6: solve", "Master.dss:7: sample"]
+
+
+@pytest.mark.parametrize("mode", ["dynamics", "Dyn", "faultstudy", "fault", "Harmonics", "h", "harmonict"])
+@pytest.mark.parametrize("verb", ["Set", "Solve"])
+def test_modes_that_begin_from_a_solution_are_left_out(tmp_path: Path, mode: str, verb: str) -> None:
+    """OpenDSS begins them from the solution that a study leaves out, and ended its process beside a PV system."""
+    path = tmp_path / "Master.dss"
+    path.write_text(
+        "Clear\nNew Circuit.c bus1=head basekv=12.47\nNew Line.one bus1=head bus2=mid\nNew Load.l bus1=mid kv=12.47\n"
+        "New PVSystem.p bus1=mid kv=12.47 kva=100 pmpp=100\nNew Storage.s bus1=mid kv=12.47\n"
+        f"Set voltagebases=12.47\nCalcv\nSolve\n{verb} mode={mode} number=3\n"
+    )
+    feeder = Feeder.from_dss(path)
+    assert f"Master.dss:10: {verb.lower()} mode={mode}; a study is a snapshot" in feeder.left_out
+
+
+def test_an_estimate_is_the_allocation_of_loads_without_its_report(tmp_path: Path) -> None:
+    text = (
+        "Clear\nNew Circuit.c bus1=head basekv=12.47\nNew Line.one bus1=head bus2=mid\n"
+        "New Load.l bus1=mid kv=12.47 xfkva=500 pf=0.95 allocationfactor=0.4\n"
+        "New Energymeter.m element=Line.one peakcurrent=[10 11 12]\nSet voltagebases=12.47\nCalcv\nSolve\n{}\n"
+    )
+    powers = {}
+    for verb in ("AllocateLoads", "Estimate"):
+        path = tmp_path / f"{verb}.dss"
+        path.write_text(text.format(verb))
+        feeder = Feeder.from_dss(path)
+        (powers[verb],) = [load.kw for load in feeder.own_loads]
+    # 11 A at 12.47 kV, at a power factor near the load's.
+    assert powers["Estimate"] == powers["AllocateLoads"] == pytest.approx(11 * 12.47 * 3**0.5 * 0.95, rel=0.03)
+    assert any("estimate" in words for words in feeder.left_out)
+    assert not list(tmp_path.glob("*.csv"))
+
+
+def test_a_variable_may_be_made_of_another(tmp_path: Path) -> None:
+    path = tmp_path / "Master.dss"
+    path.write_text(
+        "Clear\nNew Circuit.c bus1=head basekv=12.47\nvar @p=450\nvar @q=(@p 2 /)\n"
+        "New Load.l bus1=head kv=12.47 kw=@p kvar=@q\nSet voltagebases=12.47\nCalcv\n"
+    )
+    assert solution(read_script(path).commands) == solution((f'Compile "{path}"',))
+    (load,) = Feeder.from_dss(path).own_loads
+    assert load.kw == 450.0

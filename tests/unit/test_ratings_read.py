@@ -352,7 +352,7 @@ def test_lines_that_opendss_rates_by_another_conductor_are_named(tmp_path: Path)
     path = tmp_path / "wires.dss"
     path.write_text("\n".join(circuit_commands(made_of("strong", "strong", "weak", "neutral"))))
     named = next(f for f in lint_feeder(Feeder.from_dss(path)) if "unlike conductors" in f.message)
-    assert named.elements == ("x: 200 A, in OpenDSS 400 A", "y: 200 A, in OpenDSS 400 A")
+    assert named.elements == ("x: 200 to 400 A, in OpenDSS 400 A", "y: 200 to 400 A, in OpenDSS 400 A")
 
 
 def test_a_transformer_whose_size_was_edited_keeps_its_rating_and_is_named(tmp_path: Path) -> None:

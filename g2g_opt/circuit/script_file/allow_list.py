@@ -32,6 +32,8 @@ PLAIN = frozenset(
         "setbusxy", "setkvbase", "setloadandgenkv", "updatestorage", "var",
     }
 )  # fmt: skip
+# Allocates loads to meters as `AllocateLoads` does, and writes a report, which is left out.
+ESTIMATES = frozenset({"estimate"})
 # Answer a question, fill meters (`Sample` may end OpenDSS's process where nothing was solved), or number and draw what
 # is there: left out, since no solution changes with them.
 LEFT_OUT = frozenset(
@@ -108,6 +110,9 @@ CODES = frozenset(
     {"circuit", "linecode", "linegeometry", "linespacing", "wiredata", "cndata", "tsdata", "xfmrcode"}
 )  # fmt: skip
 
+# Modes that OpenDSS begins from a solution, which is left out here: it ends its process where there is none.
+MODES_OF_A_SOLUTION = ("dynamics", "faultstudy", "harmonics", "harmonict")
+
 OFF = frozenset({"no", "n", "false", "f", "off"})
 
 
@@ -144,6 +149,12 @@ def find_word(text: str, known: tuple[str, ...]) -> str | None:
     if wanted in known:
         return wanted
     return next((name for name in known if wanted and name.startswith(wanted)), None)
+
+
+def begins_from_a_solution(mode: str) -> bool:
+    """Whether a mode's name, cut short or not, is one of `MODES_OF_A_SOLUTION` ("d" is "daily")."""
+    wanted = mode.strip().lower()
+    return wanted not in ("", "d") and any(name.startswith(wanted) for name in MODES_OF_A_SOLUTION)
 
 
 def what_of_property(kind: str, name: str, value: str) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,17 +16,15 @@ from g2g_opt.circuit.script_file import allow_list as allowed
 from g2g_opt.circuit.script_file.files import CircuitFiles
 from g2g_opt.circuit.script_file.line_copies import with_copied_impedances
 from g2g_opt.circuit.script_file.missing_elements import changes_of_missing
-from g2g_opt.circuit.script_file.tokens import Parameter, ScriptError, parameters, quoted
+from g2g_opt.circuit.script_file.tokens import Parameter, ScriptError, parameters, quoted, script_lines
 from g2g_opt.errors import InputError
 
 _INCLUDES_MAX = 64  # files that include each other, one within the other
 _CONSENT = "remove the line, or run with --trust-circuit if the circuit is your own"
 _INCLUDED_MAX = 20_000  # files that are included, one after the other
 _LINES_MAX = 10_000_000
-# Not every sign that ends a line for Python does so for OpenDSS.
-_LINE_ENDS = re.compile(r"\r\n|\n|\r")
 # Without an equals sign no variable names a file of an array.
-_VARIABLE_VALUE = re.compile(r"[\w.+\-*/^ \t,|%:\\]*")
+_VARIABLE_VALUE = re.compile(r"[\w.+\-*/^ \t,|%:\\@]*")
 _TRACES = "its traces and reports are not written"
 _WHOLE = "the circuit is studied whole, since lines that OpenDSS joins have the rating of one of them"
 _REPORTS = "reports and drawings of OpenDSS are not made"
@@ -118,7 +115,7 @@ class _Reader:
         self._n_lines += text.count("\n") + text.count("\r")
         if self._n_lines > _LINES_MAX:
             raise InputError(f"{self.files.shown(path)}: the circuit has more than {_LINES_MAX} lines")
-        for number, line in _lines(text):
+        for number, line in script_lines(text):
             self._place = f"{name}:{number}"
             try:
                 self._take(line)
@@ -132,7 +129,7 @@ class _Reader:
         if not path.is_file():
             raise InputError(f"the edit file {path} is not found, or no regular file")
         self._folder, self._kind, self._editing = path.parent, "", True
-        for number, line in _lines(self.files.text(path)):
+        for number, line in script_lines(self.files.text(path)):
             self._place = f"{path.name}:{number}"
             try:
                 self._take_edit(line)
@@ -205,6 +202,9 @@ class _Reader:
         elif verb in allowed.COORDINATES:
             path = self.files.data(_only(verb, rest), self._folder)
             self._pass(verb, [Parameter(None, str(path), '"')])
+        elif verb in allowed.ESTIMATES:
+            self._pass("allocateloads", [])
+            self._leave_out(f"the report of {verb}; {_REPORTS}")
         elif verb in allowed.PLAIN:
             for parameter in rest:
                 if verb == "var" and not _VARIABLE_VALUE.fullmatch(parameter.value):
@@ -341,6 +341,8 @@ class _Reader:
                 if parameter.value.lower() not in allowed.OFF:
                     why = _REPORTS if name in allowed.OPTIONS_OF_REPORTS else _TRACES
                     self._leave_out(f"{verb} {name}={parameter.value}; {why}")
+            elif name == "mode" and allowed.begins_from_a_solution(parameter.value):
+                self._leave_out(f"{verb} mode={parameter.value}; a study is a snapshot")
             elif name in allowed.OPTIONS_PASSED:
                 passed.append(self._with_array_file(Parameter(name, parameter.value, parameter.quote)))
             else:
@@ -385,16 +387,3 @@ def _only(verb: str, rest: list[Parameter]) -> str:
     if not rest or not rest[0].value:
         raise ScriptError(f"{verb} names no file or folder")
     return rest[0].value
-
-
-def _lines(text: str) -> Iterator[tuple[int, str]]:
-    """Lines with their numbers, without those that a block comment spans."""
-    inside = False
-    for number, line in enumerate(_LINE_ENDS.split(text), 1):
-        # At the very beginning of a line: elsewhere it is none to OpenDSS.
-        if not inside and line.startswith("/*"):
-            inside = True
-        if inside:
-            inside = "*/" not in line
-            continue
-        yield number, line

@@ -7,6 +7,7 @@ written again in its own quotes, so that OpenDSS reads what was read here and no
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 _CLOSING = {'"': '"', "'": "'", "(": ")", "[": "]", "{": "}"}
@@ -16,6 +17,8 @@ _VALUE = re.compile(
     r""""(?P<d>[^"]*)"|'(?P<s>[^']*)'|\((?P<p>[^)]*)\)|\[(?P<b>[^\]]*)\]|\{(?P<c>[^}]*)\}|"""
     r"(?P<bare>(?:(?!//)[^ \t,=!])+)"
 )
+# Not every sign that ends a line for Python does so for OpenDSS.
+_LINE_ENDS = re.compile(r"\r\n|\n|\r")
 _BLANK = re.compile(r"[ \t]*")
 
 
@@ -98,3 +101,16 @@ def _skip(line: str, at: int) -> int:
 
 def _is_comment(line: str, at: int) -> bool:
     return line[at] == "!" or line.startswith("//", at)
+
+
+def script_lines(text: str) -> Iterator[tuple[int, str]]:
+    """Lines with their numbers, without those that a block comment spans."""
+    inside = False
+    for number, line in enumerate(_LINE_ENDS.split(text), 1):
+        # At the very beginning of a line: elsewhere it is none to OpenDSS.
+        if not inside and line.startswith("/*"):
+            inside = True
+        if inside:
+            inside = "*/" not in line
+            continue
+        yield number, line
