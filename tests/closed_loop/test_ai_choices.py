@@ -171,8 +171,10 @@ def test_choices_that_cannot_be_are_refused() -> None:
         AIChoice.parse("mine=qwen3-8b@B200:lm-arena-chat")
     with pytest.raises(InputError, match="no latency target"):
         AIChoice.parse("mine=qwen3-8b@B200:lm-arena-chat:bfloat16:1:fast")
-    with pytest.raises(InputError, match="comparison 'nothing' is unknown"):
+    with pytest.raises(InputError, match="comparison 'nothing' not found; known comparisons"):
         AIChoicesStudy(comparisons=("nothing",)).check()
+    with pytest.raises(InputError, match="did you mean model-size-on-B200"):
+        AIChoicesStudy(comparisons=("model-size-on-B20",)).check()
     small = AIChoicesStudy(choices=(PUBLISHED_CHOICES[0],), peak_mw=0.5, scenario=BRIEF)
     with pytest.raises(InputError, match="training on 2400 GPUs"):
         small.check()
