@@ -57,7 +57,6 @@ def load_market_files(folder: Path | str, first_date: date | str, last_date: dat
     for day in np.arange(first, last + 1):
         # Before anything is read or laid out: a slip in a date may ask for millions of days.
         files.check_day(day, "palIntegrated", "pal")
-        files.check_day(day, "rtfuelmix")
     zones = zone_names()
     n_days = int((last - first).astype(int)) + 1
     load = HourlyReadings("load", zones, zones, first, n_days)
