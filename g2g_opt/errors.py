@@ -64,18 +64,24 @@ def plural_of(noun: str) -> str:
     return noun + ("es" if noun.endswith(("s", "x", "ch", "sh")) else "s")
 
 
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """The nearest of the known names as the end of a sentence, "; did you mean bus, buses?"; empty if none is near."""
+    # Whatever the case, and with or without what stands before a slash ("meta-llama/Llama-3.1-8B").
+    names = sorted(known, reverse=True)
+    written = {form.casefold(): known for known in names for form in (known, known.rpartition("/")[2])}
+    # Likeness to a text of a million letters takes minutes, and means nothing.
+    alike = difflib.get_close_matches(str(name)[:_SHOWN_MAX].casefold(), written, n=6, cutoff=0.6)
+    near = list(dict.fromkeys(written[form] for form in alike))[:3]
+    return f"; did you mean {', '.join(near)}?" if near else ""
+
+
 def unknown_name(kind: str, name: object, known: Iterable[object], where: str = "") -> InputError:
     """An `InputError` for a name that does not exist, listing the nearest and all known names.
 
     `kind` is the noun ("feeder", "bus"), `where` an optional place ("in feeder ieee13").
     """
     names = sorted(str(k) for k in known)
-    # Likeness to a text of a million letters takes minutes, and means nothing.
-    # Whatever the case, and with or without what stands before a slash ("meta-llama/Llama-3.1-8B").
-    written = {form.casefold(): known for known in reversed(names) for form in (known, known.rpartition("/")[2])}
-    alike = difflib.get_close_matches(str(name)[:_SHOWN_MAX].casefold(), written, n=6, cutoff=0.6)
-    near = list(dict.fromkeys(written[form] for form in alike))[:3]
-    hint = f"; did you mean {', '.join(near)}?" if near else ""
+    hint = did_you_mean(name, names)
     place = f" {where}" if where else ""
     return InputError(
         f"{kind} {shown(str(name))} not found{place}{hint}; known {plural_of(kind)}: [{listed(names, 60)}]"

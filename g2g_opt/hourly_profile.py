@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import calendar
+import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache, lru_cache
@@ -11,11 +13,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.csv_files import read_csv
+from g2g_opt.csv_files import CsvTable, read_csv
 from g2g_opt.data_files import data_path
-from g2g_opt.errors import InputError, number_of, unknown_name
+from g2g_opt.errors import InputError, listed, number_of, unknown_name
 from g2g_opt.kept_files import copy_or_self
-from g2g_opt.metered_hours import read_hours
+from g2g_opt.metered_hours import BEGINNING, ENDING, read_hours
 from g2g_opt.quantities import HourlyShare, UsdPerKwh, bounds_of, check_quantities
 from g2g_opt.reading import file_status, user_path
 
@@ -25,6 +27,10 @@ SHARES = ("load_share", "generation_share")
 PRICE_COLUMN = "price_per_kwh"
 (_, _SHARE), (_, _PRICE) = bounds_of(HourlyShare), bounds_of(UsdPerKwh)
 _HOUR = timedelta(hours=1)
+# Shares of a peak, and prices on average, beyond which figures look like percent, kW or prices of a MWh.
+_SHARE_USUAL, _PRICE_USUAL = 2.0, 1.0
+# Columns that are named of those that nothing is read from, and letters of their names.
+_NAMES_SHOWN, _NAME_LETTERS = 6, 40
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +39,7 @@ class HourlyProfile:
 
     `load_share` multiplies the power of every load of the feeder as its data has it, `generation_share` the peak of
     its standing generators. `price_per_kwh` ($) is what energy is worth, if the file says so. `notes` say what was done
-    to the times of its file.
+    to the times of its file, which columns of it are not read, and which figures look like another unit.
     """
 
     name: str
@@ -59,7 +65,8 @@ class HourlyProfile:
     @property
     def span(self) -> str:
         """What hours it covers, in words."""
-        return f"{len(self.hours):,} hours from {self.hours[0]:%Y-%m-%d %H:%M} to {self.hours[-1]:%Y-%m-%d %H:%M}"
+        first, last = (f"{at:%Y-%m-%d %H:%M}" for at in (self.hours[0], self.hours[-1]))
+        return f"{number_of(len(self.hours), 'hour')} from {first} to {last}"
 
     @property
     def is_year(self) -> bool:
@@ -74,9 +81,13 @@ class HourlyProfile:
         """What time a study of all its rows speaks of, in words: a year, or the hours that it has."""
         return "the year" if self.is_year else f"the {number_of(len(self.hours), 'hour')} of profile {self.name}"
 
+    def file_notes(self) -> list[str]:
+        """The `notes`, each with the profile's name."""
+        return [f"profile {self.name}: {note}" for note in self.notes]
+
     def calendar_notes(self) -> list[str]:
         """How long it is, leap days, and what its hours stand for, in words."""
-        notes = [f"profile {self.name}: {note}" for note in self.notes]
+        notes = self.file_notes()
         if not self.is_year:
             notes.append(
                 f"profile {self.name} is part of a year, or more than one ({self.span}): nothing that is said here "
@@ -124,7 +135,7 @@ def load_profile(name: str) -> HourlyProfile:
     `hour_beginning` is ISO 8601 (2018-01-01T00:00), or there is a column hour_ending; with or without UTC offsets, by
     the hour or parts of it (`metered_hours.read_hours`). A column price_per_kwh may be there. Raises `InputError` that
     names the line and the cause for times that cannot be read in one way only, a share that is no number or out of its
-    range (`quantities.HourlyShare`), and a price likewise (`UsdPerKwh`).
+    range (`quantities.HourlyShare`), a price likewise (`UsdPerKwh`), and a column that is nearly named as the price's.
     """
     path = profile_path(name)
     return _read(path, path.stat().st_mtime_ns)
@@ -140,4 +151,31 @@ def _read(path: Path, _changed_ns: int) -> HourlyProfile:
     prices = None
     if PRICE_COLUMN in table.columns:
         prices = found.means([row.number(PRICE_COLUMN, _PRICE.low, _PRICE.high) for row in table.rows])
-    return HourlyProfile(path.stem, found.hours, load, generation, prices, found.notes)
+    notes = (*found.notes, *_unread(table), *_unusual(load, generation, prices))
+    return HourlyProfile(path.stem, found.hours, load, generation, prices, notes)
+
+
+def _unread(table: CsvTable) -> list[str]:
+    """Columns that nothing is read from, in words; `InputError` for one nearly the price's, where there is none."""
+    aside = [name for name in table.columns if name and name not in (BEGINNING, ENDING, *SHARES, PRICE_COLUMN)]
+    if PRICE_COLUMN not in table.columns:
+        for name in aside:
+            if difflib.get_close_matches(name.casefold(), [PRICE_COLUMN], n=1, cutoff=0.75):
+                known = (BEGINNING, ENDING, *SHARES, PRICE_COLUMN)
+                raise InputError(f"{table.name}: {unknown_name('column', name, known)}")
+    names = listed([name[:_NAME_LETTERS] for name in aside], _NAMES_SHOWN)
+    return [f"nothing is read from its columns {names}"] if aside else []
+
+
+def _unusual(load: Sequence[float], generation: Sequence[float], prices: Sequence[float] | None) -> list[str]:
+    """What of a profile's figures looks like another unit, in words."""
+    notes = [
+        f"its {name} reaches {max(shares):g} times {of}: percent and kW have to be divided first"
+        for name, shares, of in zip(
+            SHARES, (load, generation), ("the circuit's own load", "the peak of generators"), strict=True
+        )
+        if max(shares) > _SHARE_USUAL
+    ]
+    if prices is not None and abs(mean := sum(prices) / len(prices)) > _PRICE_USUAL:
+        notes.append(f"its {PRICE_COLUMN} is {mean:g} $ on average: prices of a MWh have to be divided first")
+    return notes

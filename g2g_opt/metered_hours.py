@@ -21,6 +21,8 @@ BEGINNING, ENDING = "hour_beginning", "hour_ending"
 _HOUR = timedelta(hours=1)
 # Steps of meters: parts of an hour that hours are made of.
 _STEPS = tuple(timedelta(minutes=minutes) for minutes in (60, 30, 20, 15, 10, 5))
+# Times of meters; at the ends of the calendar there is no hour before or after.
+_YEARS = (1900, 2200)
 # Clocks are changed on a Sunday, in the first hours of it.
 _SUNDAY, _CHANGE_BEFORE_HOUR = 6, 5
 # A clock stays changed, or unchanged, for months.
@@ -94,6 +96,8 @@ def _time(row: CsvRow, column: str) -> datetime:
         found = datetime.fromisoformat(text)
     except ValueError as error:
         raise InputError(f"{row.where}: {shown(text)} is no time such as 2018-01-01T00:00") from error
+    if not _YEARS[0] <= found.year <= _YEARS[1]:
+        raise InputError(f"{row.where}: {shown(text)} is not within the years from {_YEARS[0]} to {_YEARS[1]}")
     if found.second or found.microsecond or found.minute % 5:
         raise InputError(f"{row.where}: {shown(text)} must be a full hour, or a part of one in 5, 10, ... minutes")
     return found

@@ -25,10 +25,16 @@ def own_year_of(feeder: Feeder, profile: HourlyProfile) -> OwnYear:
 
 
 def through_own_year(feeder: Feeder, scenario: Scenario) -> Feeder:
-    """The feeder; where a scenario goes through its own shapes, it says of its state what they do in those hours."""
-    if not scenario.own_shapes or scenario.profile is None:
+    """The feeder, whose state says what was done to the figures of a scenario's profile.
+
+    Where a scenario goes through the circuit's own shapes, it also says what they do in those hours.
+    """
+    if scenario.profile is None:
         return feeder
     hours = load_profile(scenario.profile)
+    feeder = replace(feeder, state=(*feeder.state, *hours.file_notes()))
+    if not scenario.own_shapes:
+        return feeder
     dates = (
         f"its hours are those of profile {hours.name} ({hours.span}), whose load_share is not used; its sun shines on "
         "what follows no shape"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import errno
 import hashlib
 import io
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from g2g_opt.consent import Consent, give_consent
-from g2g_opt.errors import G2GError, InputError
+from g2g_opt.errors import G2GError, InputError, did_you_mean
 from studies.command_lines import COMMAND_HELP, EVERY, STUDY_HELP
 from studies.package_version import version_in_words
 from studies.running.memory_limit import check_memory_limit
@@ -36,8 +35,6 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EMFILE, errno.ENFILE
 _NO_WORKER = frozenset(("-h", "--help", "--save", "dask", "--engine=dask"))
 # Where there is no terminal to measure (a log, a pipe), tables are this wide.
 _PLAIN_WIDTH = 132
-# Letters of a flag that is compared with those that there are.
-_NAME_MAX = 60
 # Buses that `g2g feeder` names.
 _BUSES_NAMED = 24
 # Limits that `g2g feeder` holds the base case against.
@@ -215,10 +212,17 @@ class _Parser(argparse.ArgumentParser):
         if unknown:
             # Said by the command that does not know them, and not by the one in front of it.
             names = [name for action in self._actions for name in action.option_strings]
-            near = difflib.get_close_matches(unknown[0].partition("=")[0][:_NAME_MAX], names, n=3, cutoff=0.6)
-            hint = f"; did you mean {', '.join(near)}?" if near else ""
-            self.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+            self.error(
+                f"unrecognized arguments: {' '.join(unknown)}{did_you_mean(unknown[0].partition('=')[0], names)}"
+            )
         return options, unknown
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        try:
+            super()._check_value(action, value)
+        except argparse.ArgumentError as error:
+            hint = did_you_mean(value, map(str, action.choices or ()))
+            raise argparse.ArgumentError(action, f"{error.message}{hint}") from error
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"error: {message} ({self.prog} --help says what there is)\n")

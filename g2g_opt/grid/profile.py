@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from pathlib import Path
 
@@ -9,13 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.csv_files import csv_rows
-from g2g_opt.errors import InputError
+from g2g_opt.errors import InputError, shown
 from g2g_opt.held_series import HeldSeries
 from g2g_opt.power_shape import PowerShape
 from g2g_opt.quantities import ScheduleTimeS, SignedPowerKw, check_array, check_number
 from g2g_opt.reading import TABLE_BYTES_MAX, finite_number, read_text
 
 Floats = NDArray[np.float64]
+
+# Words in the name of a profile's column, times and powers: those of its unit, and those that say it is something else.
+_POWER_WORDS = {"power", "w", "mw", "gw", "va", "kva", "mva", "var", "kvar", "mvar", "wh", "kwh", "mwh"}
+_TIME_WORDS = {"time", "timestamp", "ms", "us", "min", "minute", "minutes", "h", "hr", "hour", "hours", "day", "days"}
+_COLUMN_WORDS = (
+    ({"s", "sec", "second", "seconds"}, (_TIME_WORDS - {"time"}) | _POWER_WORDS | {"kw"}),
+    ({"kw"}, (_POWER_WORDS - {"power"}) | _TIME_WORDS),
+)
 
 
 class PowerProfile(ABC):
@@ -94,7 +103,11 @@ class HeldProfile(PowerProfile):
 
 
 def read_profile(csv_path: Path) -> tuple[Floats, Floats]:
-    """Times (s) and powers (kW) of a two-column CSV with a header; `InputError` says what is wrong with it."""
+    """Times (s) and powers (kW) of a two-column CSV with a header.
+
+    Names of the columns are free, unless they state another unit or the other column's. `InputError` says what is wrong
+    with the file, and where.
+    """
     where = f"profile {csv_path}"
     wanted = "it needs two columns with a header: time in s, power in kW"
     rows = list(csv_rows(read_text(Path(csv_path), "profile", TABLE_BYTES_MAX), where))
@@ -102,9 +115,15 @@ def read_profile(csv_path: Path) -> tuple[Floats, Floats]:
         raise InputError(f"{where} has no header row, so its first sample would be lost; {wanted}")
     if len(rows) < 2:
         raise InputError(f"{where} has no rows; {wanted}")
-    for line, cells in rows[1:]:
+    for line, cells in rows:
         if len(cells) < 2:
             raise InputError(f"{where}, line {line} has one cell; {wanted}")
+        if any(cells[2:]):  # spreadsheets may leave empty cells behind a row's end
+            raise InputError(f"{where}, line {line} has {len(cells)} cells; {wanted}")
+    for name, belongs, (right, other) in zip(rows[0][1], ("times in s", "powers in kW"), _COLUMN_WORDS, strict=False):
+        words = set(re.findall(r"[^\W\d_]+", name.casefold()))
+        if words & other and not words & right:
+            raise InputError(f"{where} has a column {shown(name)}, where {belongs} belong; {wanted}")
     table = np.array([[finite_number(cell, f"{where}, line {line}") for cell in cells[:2]] for line, cells in rows[1:]])
     falls = np.flatnonzero(np.diff(table[:, 0]) < 0.0)
     if len(falls):

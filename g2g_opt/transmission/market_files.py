@@ -54,6 +54,9 @@ def load_market_files(folder: Path | str, first_date: date | str, last_date: dat
     """
     first, last = checked_dates(first_date, last_date)
     files = MarketFolder(folder)
+    for day in np.arange(first, last + 1):
+        # Before anything is read or laid out: a slip in a date may ask for millions of days.
+        files.check_day(day, "palIntegrated", "pal")
     zones = zone_names()
     n_days = int((last - first).astype(int)) + 1
     load = HourlyReadings("load", zones, zones, first, n_days)

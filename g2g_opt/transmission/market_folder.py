@@ -17,14 +17,14 @@ import numpy as np
 from g2g_opt.csv_files import csv_rows
 from g2g_opt.errors import InputError, shown
 from g2g_opt.kept_files import copy_or_self
-from g2g_opt.reading import MIB, decoded, files_below, finite_number, read_bytes, user_path
+from g2g_opt.reading import MIB, decoded, files_below, finite_number, is_folder, read_bytes, user_path
 
 _DAY_FILE = re.compile(r"\d{8}(palIntegrated|pal|isolf|rtfuelmix)\.csv", re.IGNORECASE)
 _MONTH_FILE = re.compile(r"\d{8}(palIntegrated|pal|isolf|rtfuelmix)_csv\.zip", re.IGNORECASE)
 _STAMP = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4}) (\d{1,2}):(\d{2})(?::\d{2})?")
 
-# Far above the load of any market, and of what a slip of the unit (kW, W) would make of it.
-POWER_MAX_MW = 1e7
+# Above what any zone or fuel of a market has, and below what the largest of them would have in kW.
+POWER_MAX_MW = 1e6
 
 # Sizes of a day's file, of which the largest there are have less than a megabyte, and of a month's archive.
 DAY_BYTES_MAX, ARCHIVE_BYTES_MAX = 16 * MIB, 64 * MIB
@@ -36,6 +36,7 @@ ONLY_NEW_YORK = (
 _SHOWN = 6
 
 STAMP, CLOCK = "Time Stamp", "Time Zone"
+_CLOCKS = ("EST", "EDT", "")
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,9 @@ class DayFile:
         places = self._places(header, (STAMP, CLOCK, series, value))
         for line, cells in self._rows(max(places)):
             stamp, clock, name, text = (cells[k].strip() for k in places)
+            if clock.upper() not in _CLOCKS:
+                where = f"{self.name}, line {line}"
+                raise InputError(f"{where}: the time zone {shown(clock)} is none of EST and EDT, New York's clocks")
             yield Reading(line, stamp, clock.upper(), name, self._number(line, text))
 
     def by_column(self, series: tuple[str, ...]) -> Iterator[Reading]:
@@ -103,9 +107,13 @@ class DayFile:
             return None
         where = f"{self.name}, line {line}"
         try:
-            return finite_number(text, where, -POWER_MAX_MW, POWER_MAX_MW)
+            value = finite_number(text, where)
         except InputError as error:
             raise InputError(f"{error}; correct it, or leave the cell empty") from error
+        if abs(value) > POWER_MAX_MW:
+            limits = f"from -{POWER_MAX_MW:g} to {POWER_MAX_MW:g} MW"
+            raise InputError(f"{where}: {shown(text)} must be {limits}; a value in kW has to be converted")
+        return value
 
 
 class MarketFolder:
@@ -124,11 +132,18 @@ class MarketFolder:
             more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
             holds = f"it has {', '.join(map(shown, others[:_SHOWN]))}{more}" if others else "it has no file at all"
             raise InputError(f"market folder {self.path}: {ONLY_NEW_YORK}; {holds}")
+        self._folders = sorted({self.path} | {path.parent for paths in self._found.values() for path in paths})
 
     @property
     def files(self) -> list[Path]:
         """Every day file and month archive there is, in order; whatever else lies in the folder is never opened."""
         return sorted(path for paths in self._found.values() for path in paths)
+
+    def check_day(self, day: np.datetime64, *kinds: str) -> None:
+        """Raise the error for a day without a file of any of these kinds, as far as names tell; nothing is opened."""
+        names = (name for kind in kinds for name in (f"{_digits(day)}{kind}.csv", _archive_name(day, kind)))
+        if not any(self._only(name) for name in names):
+            raise self.no_file(day, *kinds)
 
     def day_file(self, kind: str, day: np.datetime64) -> DayFile | None:
         """The file of a kind ("isolf") for a day, unpacked ones first; None if there is none.
@@ -139,7 +154,7 @@ class MarketFolder:
         path = self._only(name)
         if path is not None:
             return DayFile(name, decoded(read_bytes(path, "market file", DAY_BYTES_MAX), f"market file {path}"))
-        archive = self._only(f"{_digits(day)[:6]}01{kind}_csv.zip")
+        archive = self._only(_archive_name(day, kind))
         if archive is None:
             return None
         content = _unpacked(archive, name)
@@ -149,7 +164,7 @@ class MarketFolder:
     def no_file(self, day: np.datetime64, *kinds: str) -> InputError:
         """The error for a day without a file of any of these kinds."""
         names = " or ".join(f"{_digits(day)}{kind}.csv" for kind in kinds)
-        archives = " or ".join(f"{_digits(day)[:6]}01{kind}_csv.zip" for kind in kinds)
+        archives = " or ".join(_archive_name(day, kind) for kind in kinds)
         return InputError(
             f"nothing for {day} in {self.path}: it needs {names} (or that file within {archives}). Download it, or "
             "leave out the day"
@@ -159,7 +174,13 @@ class MarketFolder:
         paths = self._found.get(name.casefold(), [])
         if len(paths) > 1:
             raise InputError(f"{name} is there twice: {', '.join(map(str, paths))}; keep one of them")
-        return paths[0] if paths else None
+        if paths:
+            return paths[0]
+        # Whatever has the name is meant to be the file: a folder is an error, not nothing.
+        for folder in self._folders:
+            if is_folder(folder / name):
+                raise InputError(f"market file {folder / name} is a folder; give a regular file")
+        return None
 
 
 def _unpacked(archive: Path, name: str) -> bytes | None:
@@ -194,6 +215,10 @@ def read_stamp(text: str) -> tuple[date, int, int] | None:
         return date(year, month, day), hour, minute
     except ValueError:
         return None
+
+
+def _archive_name(day: np.datetime64, kind: str) -> str:
+    return f"{_digits(day)[:6]}01{kind}_csv.zip"
 
 
 def _digits(day: np.datetime64) -> str:

@@ -71,7 +71,7 @@ def conclusion_of(
         charts=_charts(rows, hosted),
         failures=tuple(failures),
         warnings=tuple(
-            f"{row.choice} ({row.operation}) is refused at some sizes below its answer: {row.gap} replicas"
+            f"{row.choice} ({row.operation}) is refused at some numbers of replicas below its answer: {row.gap}"
             for row in hosted
             if row.gap
         ),
@@ -117,7 +117,10 @@ def _answer(question: AIChoicesQuestion, rows: Sequence[ChoiceRow], hosted: Sequ
         widest = own[0]
         sentence = f"{comparison}: {widest.choice} has the widest power range, {widest.range_mw:.2f} MW"
         if widest.none_pu_s is not None and widest.controlled_pu_s is not None:
-            sentence += f" ({widest.none_pu_s:.1f} to {widest.controlled_pu_s:.1f} pu s under {question.policy.kind})"
+            sentence += (
+                f" ({widest.none_pu_s:.1f} pu s of violation without control, {widest.controlled_pu_s:.1f} under "
+                f"{question.policy.kind})"
+            )
         if widest.none_misses:
             sentence += f", and misses its latency target in {widest.none_misses:.0%} of steps without coordination"
         if (best := winners.get((comparison, "flexible"))) is not None:

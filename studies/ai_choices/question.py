@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import field, replace
 from typing import Annotated, Literal
 
-from g2g_opt.errors import InputError
+from g2g_opt.errors import unknown_name
 from g2g_opt.feeder import Feeder
 from g2g_opt.flag import Flag
 from g2g_opt.limits import Limits
@@ -112,7 +112,7 @@ class AIChoicesQuestion:
         known = {choice.comparison for choice in PUBLISHED_CHOICES}
         for name in self.comparisons:
             if name not in known:
-                raise InputError(f"comparison {name!r} is unknown; known: {', '.join(_WORDS)}")
+                raise unknown_name("comparison", name, _WORDS)
         if self.choices:
             return self.choices
         return tuple(c for c in PUBLISHED_CHOICES if not self.comparisons or c.comparison in self.comparisons)

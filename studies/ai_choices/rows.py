@@ -40,7 +40,7 @@ class HostedRow(TypedRow):
     """The largest fleet of one choice that a bus hosts: firm without coordination, flexible under it.
 
     `stopped_by` is why the next size was refused; `gap` names sizes (replicas) below that were refused
-    too, from which to which, and up to `held_up_to` all that were tried hold.
+    too, from which to which and why the largest of them, and up to `held_up_to` all that were tried hold.
     """
 
     comparison: str

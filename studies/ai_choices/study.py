@@ -222,7 +222,10 @@ class AIChoicesStudy(AIChoicesQuestion):
             best.summary.power_mean_mw if best is not None else 0.0,
             best.summary.power_peak_mw if best is not None else 0.0,
             self._refused(next_run) if next_run is not None else f"the search, which ends at {_HOSTED_MAX_MW:g} MW",
-            ", ".join(" to ".join(str(n) for n in dict.fromkeys(gap)) for gap in gaps_below(found.judged, found.n)),
+            ", ".join(
+                f"{' to '.join(str(n) for n in dict.fromkeys(gap))} ({self._refused(seen[gap[1]])})"
+                for gap in gaps_below(found.judged, found.n)
+            ),
             found.held_up_to,
         )
 

@@ -213,7 +213,7 @@ def _cloud(
 ) -> Chart:
     """Integral violations of placements over a figure of theirs."""
     y, names = [row.integral_violation_pu_s for row, _ in placed], [row.placement for row, _ in placed]
-    line = Line(name, [x for x, _ in placed], y, points=True, text=names)
+    line = Line(name, [x for _, x in placed], y, points=True, text=names)
     return Chart(title, x_title, y_title, (line,), diagonal=diagonal)
 
 

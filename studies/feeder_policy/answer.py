@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from g2g_opt.errors import number_of
@@ -29,7 +30,7 @@ _MEANS = (
     Column("margin_pu", "margin (pu)", 4, secondary=True),
     *(column for figure in _FIGURES for column in with_interval(figure)),
 )
-_RUNS = columns_of(CaseRow, "scenario case", *METRICS, "failure")
+_RUNS = columns_of(CaseRow, "scenario case", *METRICS, "broken reasons failure")
 
 
 def conclusion_of(question: FeederPolicyQuestion, results: Sequence[TaskResult]) -> Conclusion:
@@ -46,7 +47,7 @@ def conclusion_of(question: FeederPolicyQuestion, results: Sequence[TaskResult])
     failures += [MissingAnswer(f"{row.case}, {row.scenario}", row.failure) for row in rows if row.failure]
     return Conclusion(
         title="Policies of batch sizes on a feeder",
-        answer=_answer(means, against) + _at_largest(margins, rounds)
+        answer=_answer(means, against, rows) + _at_largest(margins, rounds)
         if means
         else "No test scenario has an answer in every case.",
         feeder=question.feeder,
@@ -75,14 +76,14 @@ def _by_case(means: Sequence[MeanRow]) -> list[Row]:
     return list(found.values())
 
 
-def _answer(means: Sequence[Row], against: Sequence[MeanRow]) -> str:
+def _answer(means: Sequence[Row], against: Sequence[MeanRow], rows: Sequence[CaseRow]) -> str:
     own = next((row for row in means if row["case"] == "contextual"), None)
     if own is None:
         return f"{number_of(len(means), 'case')} ran in {number_of(int(means[0]['n_scenarios']), 'test scenario')}."
     words = [
         f"In {own['n_scenarios']} test scenarios the contextual policy, which reads no voltage, is outside the band by "
         f"{own['integral_violation_pu_s']:.2f} pu s on average, serves {own['throughput_share']:.3f} times the tokens "
-        f"of the uncontrolled sites, and keeps all limits in {100 * own['kept']:.0f} % of them."
+        f"of the uncontrolled sites, and keeps all limits in {100 * own['kept']:.0f} % of them{_broken(rows)}."
     ]
     for mean in against:
         if mean.case in {"droop", "ofo", "clairvoyant"} and mean.metric in {
@@ -92,6 +93,14 @@ def _answer(means: Sequence[Row], against: Sequence[MeanRow]) -> str:
             title = "pu s outside" if mean.metric == "integral_violation_pu_s" else "of the tokens"
             words.append(f"{mean.case} against it: {mean.mean:+z.3f} {title} ({mean.low:+z.3f} to {mean.high:+z.3f}).")
     return "\n".join(words)
+
+
+def _broken(rows: Sequence[CaseRow]) -> str:
+    """Limits that the contextual policy breaks, and in how many of the scenarios in which every case has an answer."""
+    failed = {row.scenario for row in rows if row.failure}
+    own = [row for row in rows if row.case == "contextual" and row.scenario not in failed]
+    counts = Counter(name for row in own for name in dict.fromkeys(row.broken.split("; ")) if name)
+    return f" (broken: {', '.join(f'{name} in {n}' for name, n in counts.most_common())})" if counts else ""
 
 
 def _at_largest(margins: Mapping[str, float], rounds: Sequence[TrainingRound]) -> str:

@@ -75,7 +75,8 @@ class PolicyRow(TypedRow):
 class CaseRow(TypedRow):
     """One case in one scenario, simulated; figures are None, with the reason in `failure`, where it has no answer.
 
-    `kept` is 1 where every limit was kept, else 0: the mean of it is a share of scenarios.
+    `kept` is 1 where every limit was kept, else 0: the mean of it is a share of scenarios. `broken` are the names of
+    those that were not, divided by semicolons, and `reasons` say of each by how much, where and when.
     """
 
     case: Annotated[str, ShownAs("case")]
@@ -87,10 +88,12 @@ class CaseRow(TypedRow):
     batch_switches: Annotated[float | None, ShownAs("batch switches", 1)] = None
     kept: Annotated[float | None, ShownAs("scenarios that keep all limits (share)", 2)] = None
     failure: Annotated[str, ShownAs("failure", secondary=True)] = ""
+    broken: Annotated[str, ShownAs("limits broken")] = ""
+    reasons: Annotated[str, ShownAs("by how much, where and when", secondary=True)] = ""
 
 
 # Figures of a row whose means are reported.
-METRICS = tuple(column.name for column in columns_of(CaseRow)[2:-1])
+METRICS = tuple(column.name for column in columns_of(CaseRow)[2:-3])
 
 
 @dataclass(frozen=True)
@@ -348,6 +351,8 @@ def case_row(case: str, run: Outcome) -> CaseRow:
         run.summary.latency_miss_share,
         run.summary.batch_switches,
         float(run.kept),
+        broken="; ".join(check.name for check in run.verdict.broken),
+        reasons="; ".join(run.reasons),
     )
 
 

@@ -83,7 +83,7 @@ class FeederPolicyQuestion(SiteQuestion):
         tuple[SiteChoice, ...],
         Flag(
             "--site",
-            f"a site and its bus, written {SYNTAX}",
+            f"a site and its bus (PLACE), written {SYNTAX}, e.g. campus=671:llama-3.1-70b:7200",
             metavar="SITE",
             group=SITES,
             unset="900 servers at bus 671",

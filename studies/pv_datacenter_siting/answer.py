@@ -76,8 +76,8 @@ def conclusion_of(
             "that no cheaper plan exists for the nonlinear network: the bound is one for the program linearised at the "
             "plan, not for every plan's own linearisation",
             *loading_notes(question.load_feeder(), used),
-            f"other years: profile {question.profile} covers {load_profile(question.profile).span}, "
-            "hours by its own clock",
+            "other years than that of the profile",
+            *load_profile(question.profile).calendar_notes(),
             *unassessed_notes(question.load_feeder()),
         ),
     )

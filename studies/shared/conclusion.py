@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any, TypeVar
 
+import numpy as np
+
 Item = TypeVar("Item")
+
+_ON_AN_AXIS = (float, int, str, date, np.number, type(None))
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,8 @@ class Envelope:
 class Line:
     """One line (or cloud of points) of a `Chart`; with `low`, bars from there up to `y`.
 
-    Lines of one `hue` (0, 1, ...) have one colour: the same thing in two states. Without, every line has its own.
+    `x` are numbers, words, moments or None. Lines of one `hue` (0, 1, ...) have one colour: the same thing in two
+    states. Without, every line has its own. Raises `TypeError` for anything else on an axis.
     """
 
     name: str
@@ -73,6 +79,12 @@ class Line:
     text: Sequence[str] = ()
     low: Sequence[float | None] = ()
     hue: int | None = None
+
+    def __post_init__(self) -> None:
+        for axis in (self.x, self.y, self.low):
+            for value in axis:
+                if not isinstance(value, _ON_AN_AXIS):
+                    raise TypeError(f"line {self.name!r}: a {type(value).__name__} has no place on an axis: {value!r}")
 
 
 @dataclass(frozen=True)

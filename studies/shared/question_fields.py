@@ -56,7 +56,7 @@ PlacedSites = Annotated[
     tuple[SiteChoice, ...],
     Flag(
         "--site",
-        f"a site to place, written {SYNTAX}",
+        f"a site to place, written {SYNTAX}; PLACE: any, a zone, or buses joined by +, e.g. dc=any:llama-3.1-70b:800",
         metavar="SITE",
         group=SITES,
         unset="the sites of the feeder's study.json",

@@ -16,7 +16,7 @@ from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from functools import cache
 from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
-from g2g_opt.errors import InputError, QuantityError, shown
+from g2g_opt.errors import InputError, QuantityError, did_you_mean, shown
 from g2g_opt.flag import Flag
 from g2g_opt.quantities import Bounds, bounds_of
 from studies.shared.number_flags import number
@@ -143,7 +143,9 @@ class FieldFlag:
 
     def _read_choice(self, text: str) -> str:
         if (word := _hyphened(text)) not in self.choices:
-            raise argparse.ArgumentTypeError(f"invalid choice: {shown(text)} (choose from {', '.join(self.choices)})")
+            hint = did_you_mean(word, self.choices)
+            choices = ", ".join(self.choices)
+            raise argparse.ArgumentTypeError(f"invalid choice: {shown(text)} (choose from {choices}){hint}")
         return word
 
     def _number_reader(self) -> Callable[[str], Any] | None:

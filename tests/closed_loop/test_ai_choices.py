@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from fractions import Fraction
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from g2g_opt.datacenter.workloads.feasible_power import feasible_power_range_kw
 from g2g_opt.errors import InputError
 from g2g_opt.limits import Limits
+from g2g_opt.outcome import Outcome
 from g2g_opt.plan import Plan, Policy
 from g2g_opt.scenario import Scenario, TrainingOverlay
 from g2g_opt.simulation import simulate
+from solvers.largest_feasible import LargestFeasible
+from studies.ai_choices.answer import conclusion_of
 from studies.ai_choices.choices import COMPARISONS, PUBLISHED_CHOICES, AIChoice
 from studies.ai_choices.question import PUBLISHED_HOUR
 from studies.ai_choices.rows import ChoiceRow, HostedRow
@@ -143,6 +149,21 @@ def test_a_hosted_fleet_keeps_every_limit_and_the_next_one_does_not(
     wins = [row for table in conclusion.tables if table.name == "hosted" for row in table.rows if row["wins"]]
     assert len(wins) == 2
     assert "most tokens at the bus" in conclusion.answer
+    assert "of violation without control" in conclusion.answer
+
+
+def test_sizes_that_are_refused_below_an_answer_have_their_reason() -> None:
+    """What is refused above is refused for another reason."""
+    summary = SimpleNamespace(throughput_tps=1.0, power_mean_mw=1.0, power_peak_mw=1.0)
+    runs = {
+        n: SimpleNamespace(kept=not why, reasons=[why], summary=summary)
+        for n, why in {1: "latency misses 0.06", 4: "", 8: "voltage 0.94 pu", 9: "voltage 0.94 pu"}.items()
+    }
+    study, found = AIChoicesStudy(), LargestFeasible(4, 8, (1,), {n: run.kept for n, run in runs.items()})
+    row = study._hosted_row(PUBLISHED_CHOICES[0], "firm", found, cast("Mapping[int, Outcome]", runs))
+    assert (row.gap, row.stopped_by) == ("1 (latency misses 0.06)", "voltage 0.94 pu")
+    answer = conclusion_of(study, [], [row], [])
+    assert any("at some numbers of replicas below its answer: 1 (latency misses 0.06)" in w for w in answer.warnings)
 
 
 def test_choices_that_cannot_be_are_refused() -> None:
@@ -150,8 +171,10 @@ def test_choices_that_cannot_be_are_refused() -> None:
         AIChoice.parse("mine=qwen3-8b@B200:lm-arena-chat")
     with pytest.raises(InputError, match="no latency target"):
         AIChoice.parse("mine=qwen3-8b@B200:lm-arena-chat:bfloat16:1:fast")
-    with pytest.raises(InputError, match="comparison 'nothing' is unknown"):
+    with pytest.raises(InputError, match="comparison 'nothing' not found; known comparisons"):
         AIChoicesStudy(comparisons=("nothing",)).check()
+    with pytest.raises(InputError, match="did you mean model-size-on-B200"):
+        AIChoicesStudy(comparisons=("model-size-on-B20",)).check()
     small = AIChoicesStudy(choices=(PUBLISHED_CHOICES[0],), peak_mw=0.5, scenario=BRIEF)
     with pytest.raises(InputError, match="training on 2400 GPUs"):
         small.check()

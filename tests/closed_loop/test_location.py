@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -18,6 +19,7 @@ from g2g_opt.service_transformer import ServiceTransformer
 from studies.datacenter_location.ranking import best_rows
 from studies.datacenter_location.study import LocationStudy
 from studies.datacenter_location.trials import PlacementRow, TrialRun
+from studies.report.plot_data import chart_data
 from studies.shared.rejudging import conclude_under
 from studies.shared.site_choices import ServedModel, SiteChoice
 from studies.shared.stored_runs import RunRow
@@ -112,9 +114,27 @@ def test_the_ranking_is_that_of_every_placement_run_alone_on_opendss(results: li
         assert row["engine"] == "opendss"
         assert round(row["integral_violation_pu_s"], 6) == by_hand[row["placement"]][0]
     assert f"west at bus {order[0].split('/')[0]}, east at bus {order[0].split('/')[1]}" in conclusion.answer
+    (chart,) = (chart for chart in conclusion.charts if chart.title.startswith("Finalists"))
+    by_engine = [(row["batch_integral_pu_s"], row["integral_violation_pu_s"]) for row in finalists.rows]
+    assert list(zip(chart.lines[0].x, chart.lines[0].y, strict=True)) == by_engine
+    for chart in conclusion.charts:  # a page can hold them
+        json.dumps(chart_data(chart))
     assert set(conclusion.maps[0].marked) == set(order[0].split("/"))
     assert len(conclusion.envelopes) == 3
     assert not conclusion.failures
+
+
+def test_what_taps_are_worth_and_what_was_predicted_are_drawn_placement_by_placement(
+    optimised: list[TaskResult],
+) -> None:
+    rows = [row for row in gather_as(optimised, "placements", PlacementRow) if row.stage == "placements"]
+    conclusion = replace(STUDY, taps="optimised").conclude(optimised)
+    charts = {chart.title.partition(":")[0]: chart for chart in conclusion.charts}
+    worth, predicted = charts["What taps are worth"].lines[0], charts["Predicted next to simulated"].lines[0]
+    assert list(worth.x) == [row.coarse_study_integral_pu_s for row in rows]
+    assert list(predicted.x) == [row.predicted_cost_pu for row in rows if row.predicted_cost_pu is not None]
+    assert list(worth.y) == [row.integral_violation_pu_s for row in rows]
+    json.dumps([chart_data(chart) for chart in charts.values()])
 
 
 def test_stored_rows_are_those_of_a_run_alone(optimised: list[TaskResult]) -> None:

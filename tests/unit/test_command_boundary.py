@@ -193,6 +193,9 @@ def test_a_command_is_interrupted_in_a_word_also_while_it_is_read_in(
     ("arguments", "words"),
     [
         (["hosting-capacity", "--volatge-min", "0.9"], "did you mean --voltage-min"),
+        (["hosting-capacty"], "did you mean hosting-capacity?"),
+        (["Check", "--bus", "671"], "did you mean check?"),
+        (["siting", "--mode", "jiont"], "did you mean joint?"),
         (["live", "campaign", "--nods", "5"], "(g2g live campaign --help says what there is)"),
         (["feeder", "ieee13", "more"], "unrecognized arguments: more (g2g feeder --help"),
     ],

@@ -86,9 +86,9 @@ def test_a_number_that_cannot_be_is_refused_by_its_flag(words: list[str], capsys
     assert f"argument {words[0].split('=')[0]}: " in capsys.readouterr().err
 
 
-def row(case: str, scenario: str, tokens: float, failure: str = "") -> dict[str, object]:
-    figures = (None,) * 6 if failure else (2.0 - tokens, 1.0, tokens, 0.0, 3.0, 1.0)
-    return asdict(CaseRow(case, scenario, *figures, failure))
+def row(case: str, scenario: str, tokens: float, failure: str = "", broken: str = "") -> dict[str, object]:
+    figures = (None,) * 6 if failure else (2.0 - tokens, 1.0, tokens, 0.0, 3.0, float(not broken))
+    return asdict(CaseRow(case, scenario, *figures, failure, broken, broken and f"{broken} 0.2 (limit 0.1)"))
 
 
 def results() -> list[TaskResult]:
@@ -112,6 +112,19 @@ def test_means_leave_out_scenarios_that_a_case_lost() -> None:
     assert "ofo against it: +0.100 of the tokens" in conclusion.answer
     assert conclusion.tables[1].rows[0]["predicted_loss"] is None
     assert next(r for r in conclusion.tables[2].rows if r["failure"])["throughput_share"] is None
+
+
+def test_limits_that_are_broken_stand_in_the_answer_and_beside_every_run() -> None:
+    """Of the contextual policy, in the scenarios whose means are told."""
+    found = results()
+    broken = ["loading; undervoltage time share", "loading", "latency misses"]
+    found[1].tables["runs"] = [row("contextual", f"test {k}", 1.0, "", what) for k, what in enumerate(broken)]
+    found[0].tables["runs"][2] = row("ofo", "test 2", 1.0, "diverged")
+    conclusion = FeederPolicyStudy().conclude(found)
+    assert "keeps all limits in 0 % of them (broken: loading in 2, undervoltage time share in 1)" in conclusion.answer
+    told = next(r for r in conclusion.tables[2].rows if r["case"] == "contextual")
+    assert told["reasons"] == "loading; undervoltage time share 0.2 (limit 0.1)"
+    assert "(broken" not in FeederPolicyStudy().conclude(results()).answer
 
 
 def test_a_lost_case_is_a_failure_and_other_limits_are_refused() -> None:

@@ -373,6 +373,16 @@ def test_a_bus_without_a_voltage_base_is_refused(tmp_path: Path) -> None:
         ("t\n1\n", "two columns"),
         ("t,kw\n0,1\n# c\n2,1\n1,1\n", "line 5: time must not decrease"),
         ("t,kw\n0,1\n1\n", "line 3 has one cell"),
+        ("bus,time_s,power_kw\n7,0,1\n7,1,2\n", "line 1 has 3 cells"),
+        ("t,kw\n0,1,5\n", "line 2 has 3 cells"),
+        ("power_kw,time_s\n1,0\n2,1\n", "'power_kw', where times in s belong"),
+        ("time_s,time_h\n1,0\n2,1\n", "'time_h', where powers in kW belong"),
+        ("time_ms,power_kw\n0,1\n", "'time_ms', where times in s belong"),
+        ("Time (h),P (kW)\n0,1\n", r"'Time \(h\)', where times in s belong"),
+        ("minutes,kW\n0,1\n", "'minutes', where times in s belong"),
+        ("time_s,power_W\n0,1\n", "'power_W', where powers in kW belong"),
+        ("t,P [MW]\n0,1\n", r"'P \[MW\]', where powers in kW belong"),
+        ("t,load_kVA\n0,1\n", "'load_kVA', where powers in kW belong"),
     ],
 )
 def test_a_profile_file_that_cannot_be_read_says_what_it_needs(tmp_path: Path, text: str, words: str) -> None:
@@ -384,3 +394,12 @@ def test_a_profile_file_that_cannot_be_read_says_what_it_needs(tmp_path: Path, t
         CSVProfileGenerator(path)
     with pytest.raises(InputError, match="is a folder"):
         CSVProfileGenerator(tmp_path)
+
+
+@pytest.mark.parametrize("header", ["t,kw", "time_s,power_kw", "Time (s),P [kW]", "seconds,x", "s,p", "h (s),W (kW),"])
+def test_a_profile_may_name_its_columns_as_it_likes(tmp_path: Path, header: str) -> None:
+    from g2g_opt.grid.load import CSVProfileLoad
+
+    path = tmp_path / "profile.csv"
+    path.write_text(f"{header}\n0,1\n2,5,\n")
+    assert CSVProfileLoad(path).power_kw(1.0) == 3.0

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from studies.catalogue import make_question
+from studies.cli import main
 from studies.datacenter_location.placements import list_placements, spread_sample
 from studies.datacenter_location.ranking import best_rows, lead_in_words, n_tied
 from studies.datacenter_location.study import LocationStudy
@@ -110,6 +111,15 @@ def parse(*words: str) -> LocationStudy:
 
 def test_without_flags_the_command_asks_the_default_question() -> None:
     assert parse() == LocationStudy()
+
+
+def test_the_help_says_what_a_place_is_with_an_example_that_can_be_read(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["location", "--help"])
+    words = " ".join(capsys.readouterr().out.split())
+    assert "PLACE: any, a zone, or buses joined by +" in words
+    example = words.partition("joined by +, e.g. ")[2].split("; ")[0]
+    assert parse("--site", example).sites[0].candidates == ()
 
 
 def test_sites_are_read_from_the_command_line() -> None:

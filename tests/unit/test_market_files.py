@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -370,6 +371,8 @@ def break_line(day: MarketDay, old: str, new: str) -> None:
         ('"Integrated Load"', '"Load MW"', r"20180702palIntegrated\.csv lacks the columns Integrated Load.*New York"),
         ("1230.0", "about 1200", r"20180702palIntegrated\.csv, line 255: 'about 1200' is no number"),
         ("1230.0", "inf", "'inf' is no finite number"),
+        ("1230.0", "1230000", r"line 255: '1230000' must be from -1e\+06 to 1e\+06 MW; a value in kW"),
+        ('"EDT"', '"UTC"', r"20180702palIntegrated\.csv, line 2: the time zone 'UTC' is none of EST and EDT"),
         ("07/02/2018 09:00", "07/02/2018 29:00", "'07/02/2018 29:00:00' is no time"),
         ("07/02/2018 09:00", "02/07/2018 09:00", "02/07/2018 09:00:00 is not of 2018-07-02"),
         (",61752,1230.0", "", "ends early"),
@@ -400,6 +403,26 @@ def test_a_day_without_a_file_is_refused(july: MarketDay, kind: str, needed: str
     (july.folder / f"20180703{kind}.csv").unlink()
     with pytest.raises(InputError, match=rf"nothing for 2018-07-03 in .*{needed}"):
         load_market_files(july.folder, "2018-07-02", "2018-07-03")
+
+
+def test_the_first_day_without_a_file_is_told_at_once_however_many_are_asked_for(july: MarketDay) -> None:
+    began = time.monotonic()
+    with pytest.raises(InputError, match="nothing for 0001-01-01"):
+        load_market_files(july.folder, "0001-01-01", "9999-12-31")
+    with pytest.raises(InputError, match="nothing for 2018-07-03"):
+        load_market_files(july.folder, "2018-07-02", "9999-12-31")
+    assert time.monotonic() - began < 5.0
+
+
+@pytest.mark.parametrize("kind", ["palIntegrated", "pal", "isolf", "rtfuelmix"])
+def test_a_folder_by_the_name_of_a_day_file_is_refused(july: MarketDay, kind: str) -> None:
+    path = july.folder / f"20180702{kind}.csv"
+    path.unlink(missing_ok=True)
+    path.mkdir()
+    if kind == "pal":
+        (july.folder / "20180702palIntegrated.csv").unlink()
+    with pytest.raises(InputError, match=rf"20180702{kind}\.csv is a folder"):
+        load_one(july)
 
 
 def test_a_fuel_mix_without_wind_is_refused(july: MarketDay) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,7 +11,10 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from g2g_opt.errors import InputError
+from g2g_opt.feeder import Feeder
 from g2g_opt.hourly_profile import HourlyProfile, load_profile
+from g2g_opt.scenario import Scenario
+from studies.hosting_capacity.study import HostingCapacityStudy
 
 HOUR = timedelta(hours=1)
 NEW_YORK, SYDNEY, BERLIN = ZoneInfo("America/New_York"), ZoneInfo("Australia/Sydney"), ZoneInfo("Europe/Berlin")
@@ -136,6 +140,8 @@ DAY = [f"2023-03-12T{hour:02d}:00" for hour in range(24)]  # clocks go forward i
         (["2023-03-12T00:15", "2023-03-12T01:15"], "within an hour"),
         (["2023-03-12T00:00", "2023-03-12T00:15", "2023-03-12T00:30"], "the last hour has 3 of its 4 rows"),
         (["2023-03-12T00:00", "2023-03-12T00:25"], "equal parts"),
+        (["0001-01-01T00:00+12:00", "0001-01-01T01:00+12:00"], "line 2: '0001-01-01T00:00.*years from 1900 to 2200"),
+        (["9999-12-31T22:00-12:00", "9999-12-31T23:00-12:00"], "line 2: '9999-12-31T22:00.*years from 1900 to 2200"),
     ],
 )
 def test_what_cannot_be_read_in_one_way_is_refused_by_its_cause(tmp_path: Path, texts: list[str], reason: str) -> None:
@@ -151,3 +157,50 @@ def test_a_table_without_hours_or_with_both_names_is_refused(tmp_path: Path) -> 
     path.write_text("hour_beginning,hour_ending,load_share,generation_share\n2023-01-01T00:00,2023-01-01T01:00,1,0\n")
     with pytest.raises(InputError, match="both columns"):
         load_profile(str(path))
+
+
+def test_the_first_hour_that_there_is_has_no_end(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="years from 1900 to 2200"):
+        load(tmp_path / "first.csv", ["0001-01-01T00:00", "0001-01-01T01:00"], column="hour_ending")
+
+
+def year_with(path: Path, header: str, row: str) -> HourlyProfile:
+    path.write_text("\n".join([header, *(f"{at},{row}" for at in DAY)]), encoding="utf-8")
+    return load_profile(str(path))
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ("55,0,0.05", "load_share reaches 55 times the circuit's own load"),
+        ("0.5,80,0.05", "generation_share reaches 80 times the peak"),
+        ("0.5,0,42", "price_per_kwh is 42 \\$ on average"),
+        ("0.5,0,-42", "price_per_kwh is -42 \\$ on average"),
+    ],
+)
+def test_figures_that_look_like_another_unit_are_said(tmp_path: Path, row: str, words: str) -> None:
+    header = "hour_beginning,load_share,generation_share,price_per_kwh"
+    notes = year_with(tmp_path / "day.csv", header, row).calendar_notes()
+    assert re.search(f"profile day: its {words}", "\n".join(notes))
+    plain = year_with(tmp_path / "plain.csv", header, "1.9,1.9,0.9")
+    assert not plain.notes
+
+
+def test_columns_that_nothing_is_read_from_are_said_and_one_that_is_nearly_the_price_is_refused(tmp_path: Path) -> None:
+    header = "hour_beginning,load_share,generation_share"
+    profile = year_with(tmp_path / "day.csv", f"{header},price,load_share_raw", "0.5,0,1,1")
+    assert "nothing is read from its columns price, load_share_raw" in profile.notes
+    for name in ("price_per_mwh", "prices_per_kwh", "Price_per_kWh"):
+        with pytest.raises(InputError, match=f"column '{name}' .*price_per_kwh"):
+            year_with(tmp_path / "priced.csv", f"{header},{name}", "0.5,0,1")
+    assert year_with(tmp_path / "both.csv", f"{header},price_per_kwh,price_per_mwh", "0.5,0,0.1,100").price_per_kwh
+
+
+def test_a_study_that_runs_hours_of_a_profile_says_what_was_done_to_it(tmp_path: Path) -> None:
+    """Of every study with a scenario: its feeder says it, in the report and on the screen."""
+    year_with(tmp_path / "day.csv", "hour_beginning,load_share,generation_share", "55,0")
+    scenario = Scenario(profile=str(tmp_path / "day.csv"))
+    said = HostingCapacityStudy(feeder="ieee13", scenario=scenario).load_feeder().state
+    assert any("profile day: its load_share reaches 55 times" in words for words in said)
+    plain = HostingCapacityStudy(feeder="ieee13", scenario=Scenario(profile="hudson_valley_2018")).load_feeder()
+    assert plain.state == Feeder.load("ieee13").state

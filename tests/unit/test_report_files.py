@@ -10,6 +10,7 @@ import stat
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import date
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -531,3 +532,12 @@ def test_what_is_no_file_keeps_its_place(tmp_path: Path) -> None:
     assert main(["feeder", "ieee13", "--picture", str(pipe)]) == 2
     assert stat.S_ISFIFO(pipe.stat().st_mode)
     assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
+
+
+def test_an_axis_holds_numbers_words_and_moments_alone() -> None:
+    """A row in the place of one of its figures would be drawn as nothing, or end the report."""
+    Line("good", [1, 2.0, np.float64(3.0), "671", date(2018, 1, 1), None], [1.0, None, 2, 3, 4, 5])
+    Line("array", np.arange(2), np.arange(2.0), low=(0.0, 1.0))
+    for axes in (([("671", 1.0)], [1.0]), ([1.0], [Line("row", [], [])]), ([1.0], [1.0], False, (), [{}])):
+        with pytest.raises(TypeError, match=r"line 'wrong': a .* has no place on an axis"):
+            Line("wrong", *axes)
