@@ -79,6 +79,7 @@ def loading_notes(feeder: Feeder, limits: Limits) -> list[str]:
     notes = [f"{words}: {listed(unjudged, _SHOWN)}"] if unjudged else []
     if limits.rating_basis == "normal":
         return [*rating_notes(feeder), *notes]
+    notes += _through_ratings(feeder)
     also = " (a line's is its normal rating)" if limits.rating_basis == "nameplate" else ""
     return [f"loadings are shares of {limits.rating_basis} ratings{also}", *notes]
 
@@ -102,7 +103,18 @@ def rating_notes(feeder: Feeder) -> list[str]:
             f"{DEFAULT_EMERGENCY_A:g} A, whatever the normal one), so that no emergency limit judges them: "
             f"{listed(loose, _SHOWN)}"
         )
-    return notes
+    return notes + _through_ratings(feeder)
+
+
+def _through_ratings(feeder: Feeder) -> list[str]:
+    """What an autotransformer would be rated if its kVA were what passes through it, in words."""
+    return [
+        f"autotransformer {b.name} is judged as OpenDSS rates it, by its kVA over the voltage of its series winding: "
+        f"{b.rating_a:.4g} A; if its kVA is what passes through it, as its impedances take it, it is rated "
+        f"{b.through_rating_a:.4g} A: state {b.through_rating_a / b.rating_a:.3g} times its normhkva and emerghkva then"
+        for b in feeder.branches
+        if b.kind == "autotrans" and b.rating_is_stated and 0.0 < b.through_rating_a < 0.99 * b.rating_a
+    ]
 
 
 def _regulator_in_words(regulator: Regulator) -> str:

@@ -3,8 +3,8 @@
 The equations F(v) = Y v - I_source + I(v) = 0 are solved with their true Jacobian at v, in the elimination order of the
 shared factors. A step t d is taken if the next one, told by the same factors, is shorter (the natural monotonicity
 test, which no scaling of the equations changes: P. Deuflhard, Newton Methods for Nonlinear Problems, 3.3); while it is
-much shorter the factors are kept, also from one search to the scenario's next. Every branch draws I = c g(|v|) v, with c the share of an own load or the conjugate
-power of a port, and g its law (see `load_law`).
+much shorter the factors are kept, also from one search to the scenario's next. Every branch draws I = c g(|v|) v, with
+c the share of an own load or the conjugate power of a port, and g its law (see `load_law`).
 """
 
 from __future__ import annotations

@@ -186,11 +186,18 @@ def _nameplate(circuit: Circuit, kind: str, name: str, n_terminals: int) -> dict
     circuit.select_winding(f"{kind}.{name}", 1)
     nameplate, normal = (float(circuit.ask_property(f"{kind}.{name}.{size}")) for size in ("kva", "normhkva"))
     shares: tuple[float, ...] = (1.0,)
-    if kind == "transformer":
-        kva, kv = (_numbers(circuit.ask_property(f"{kind}.{name}.{sizes}")) for sizes in ("kvas", "kvs"))
-        if len(kva) == len(kv) == n_terminals and min((*kva, *kv)) > 0.0:
-            shares = tuple(kva[w] / kv[w] * kv[0] / kva[0] for w in range(n_terminals))
-    return {"normal_over_nameplate": normal / nameplate if nameplate > 0.0 else 1.0, "terminal_shares": shares}
+    kva, kv = (_numbers(circuit.ask_property(f"{kind}.{name}.{sizes}")) for sizes in ("kvas", "kvs"))
+    if kind == "transformer" and len(kva) == len(kv) == n_terminals and min((*kva, *kv)) > 0.0:
+        shares = tuple(kva[w] / kv[w] * kv[0] / kva[0] for w in range(n_terminals))
+    through_a = 0.0
+    if kind == "autotrans" and kv and kv[0] > 0.0:
+        n_phases = int(circuit.ask_property(f"{kind}.{name}.phases"))
+        through_a = normal / kv[0] / (math.sqrt(3.0) if n_phases > 1 else 1.0)
+    return {
+        "normal_over_nameplate": normal / nameplate if nameplate > 0.0 else 1.0,
+        "terminal_shares": shares,
+        "through_rating_a": through_a,
+    }
 
 
 def _numbers(text: str) -> list[float]:

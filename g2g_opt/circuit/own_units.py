@@ -22,6 +22,8 @@ Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
 
 # Units of a kind that are named.
+# Share by which rounding may take a figure beyond a limit.
+_ROUNDING = 1e-6
 _NAMED = 12
 
 
@@ -132,7 +134,9 @@ def units_in_words(circuit: Circuit) -> list[str]:
             if power_kw > 0.0:
                 told += f", which last {kwh / power_kw:.3g} h"
         else:
-            told = f"injects {_kw(power_kw)}"
+            told, kva = f"injects {_kw(power_kw)}", float(circuit.ask_property(f"Generator.{name}.kva"))
+            if power_kw > kva * (1.0 + _ROUNDING):
+                told += f", beyond its {kva:,.6g} kVA, to which OpenDSS holds no generator"
         words.setdefault(kind, []).append(f"{kind}.{name} {told}")
     found = [f"of the circuit itself: {listed(names, _NAMED)}" for names in words.values()]
     if words.get("pvsystem") or words.get("storage"):

@@ -114,7 +114,9 @@ class Branch:
     theirs are the weakest's here and `conductor_shares` how those of its phases stand to it (empty: all alike);
     `rating_is_stated` and `emergency_is_stated` tell stated ones from OpenDSS's defaults, `normal_over_nameplate` how
     much of its nameplate a transformer's normal rating is, `terminal_shares` how the ratings (A) of its terminals stand
-    to that of the first one: of a transformer all windings are judged, of anything else one end.
+    to that of the first one: of a transformer all windings are judged, of anything else one end. OpenDSS rates an
+    autotransformer by its kVA over the voltage of its series winding; `through_rating_a` is its normal rating if its
+    kVA is what passes through it (0: none).
     `closed`: current can flow in some phase; `has_open_conductor`: not in all.
     """
 
@@ -135,6 +137,7 @@ class Branch:
     emergency_is_stated: bool = True
     terminal_shares: tuple[float, ...] = (1.0,)
     opendss_rating_a: float = 0.0
+    through_rating_a: float = 0.0
     conductor_shares: tuple[float, ...] = ()
     emergency_conductor_shares: tuple[float, ...] = ()
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from g2g_opt.circuit.allocated_loads import allocation_words
 from g2g_opt.circuit.eased_generators import eased_generators
 from g2g_opt.circuit.element_names import as_word
 from g2g_opt.circuit.element_positions import CONTROLS, NOWHERE, OPEN, positions
@@ -121,7 +122,7 @@ def studied_state(commands: Sequence[str], at: datetime | None = None) -> Studie
             words.append(f"{restless}: nothing was moved")
     if moved:
         words.append("its controls were settled once without a site and moved: " + "; ".join(moved))
-    words += [*units_in_words(circuit), *_inverter_words(circuit, controls)]
+    words += [*allocation_words(circuit, commands), *units_in_words(circuit), *_inverter_words(circuit, controls)]
     by_clock = [name for name in controls.get("capcontrol", []) if _follows_the_clock(circuit, name)]
     if by_clock:
         words.append(

@@ -62,7 +62,7 @@ OPTIONS_OF_CLASSES = frozenset({"class", "type"})
 OPTIONS_OF_OBJECTS = frozenset({"element", "object"})
 OPTIONS_PASSED = frozenset(
     {
-        "%growth", "%mean", "%normal", "%stddev", "algorithm", "allocationfactors", "allowduplicates", "autobuslist",
+        "%growth", "%mean", "%stddev", "algorithm", "allocationfactors", "allowduplicates", "autobuslist",
         "basefrequency", "bus", "cfactors", "circuit", "cktmodel", "class", "controlmode", "defaultbasefrequency",
         "defaultdaily", "defaultyearly", "earthmodel", "element", "emergvmaxpu", "emergvminpu", "eventlogdefault",
         "frequency", "genmult", "h", "harmonics", "hour", "keeplist", "keepload", "ldcurve", "linetypes", "loadmodel",
@@ -85,6 +85,8 @@ OPTIONS_LEFT_OUT = frozenset(
         "transmarkersize", "processtime", "steptime", "totaltime",
     }
 )  # fmt: skip
+# Puts the share of its emergency rating, be it OpenDSS's 600 A, in the place of every line's stated rating.
+OPTIONS_OF_RATINGS = frozenset({"%normal"})
 # Would write reports while it solves.
 OPTIONS_OF_REPORTS = frozenset(
     {"demandinterval", "diverbose", "log", "overloadreport", "querylog", "recorder", "voltexceptionreport"}

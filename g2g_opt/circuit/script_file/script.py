@@ -341,6 +341,8 @@ class _Reader:
                 if parameter.value.lower() not in allowed.OFF:
                     why = _REPORTS if name in allowed.OPTIONS_OF_REPORTS else _TRACES
                     self._leave_out(f"{verb} {name}={parameter.value}; {why}")
+            elif name in allowed.OPTIONS_OF_RATINGS:
+                self._leave_out(f"{verb} {name}={parameter.value}; ratings are those that are stated")
             elif name == "mode" and allowed.begins_from_a_solution(parameter.value):
                 self._leave_out(f"{verb} mode={parameter.value}; a study is a snapshot")
             elif name in allowed.OPTIONS_PASSED:
