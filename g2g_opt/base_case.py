@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -189,7 +189,7 @@ class BaseCase:
                 f"{'is' if len(outside) == 1 else 'are'} outside {limits.voltage_min_pu:g} to "
                 f"{limits.voltage_max_pu:g} pu, worst {worst}"
             )
-            parts += self._of_another_base(outside)
+            parts += [words] if (words := self.of_another_base(limits)) else []
         if limits.loading_max_pu is not None and self.loading and self.loading[1] > limits.loading_max_pu:
             parts.append(f"{self.loading[0]} is loaded to {self.loading[1]:.3f} of its {self.rating_basis} rating")
         if self.unserved:
@@ -198,13 +198,13 @@ class BaseCase:
             parts.append(listed([str(one) for one in self.picked_up], 4))
         return "; ".join(parts)
 
-    def _of_another_base(self, outside: Sequence[NodeVoltage]) -> list[str]:
-        """At which of the buses outside the band something is rated for another voltage than the base, in words."""
-        named = list(dict.fromkeys(node.bus for node in outside if node.bus in self.rated_otherwise))
+    def of_another_base(self, limits: Limits) -> str:
+        """At which buses outside the band all is rated for another voltage than the base, in words; empty if none."""
+        named = list(dict.fromkeys(node.bus for node in self.outside(limits) if node.bus in self.rated_otherwise))
         if not named:
-            return []
-        words = f"the base of {number_of(len(named), 'bus')} of these is not what is connected there is rated for: "
-        return [words + listed([f"{bus} ({self.rated_otherwise[bus]})" for bus in named], 4) + " (Set VoltageBases)"]
+            return ""
+        words = f"{number_of(len(named), 'bus')} outside the band with a voltage base that nothing there is rated for: "
+        return words + listed([f"{bus} ({self.rated_otherwise[bus]})" for bus in named], 4) + " (Set VoltageBases)"
 
 
 def base_case_words(feeder: Feeder, base: BaseCase, limits: Limits) -> list[str]:

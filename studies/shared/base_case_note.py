@@ -35,6 +35,8 @@ def with_base_case_note(conclusion: Conclusion, question: Question, feeder: Feed
     if base.implausible and feeder.initial_taps is None:
         # Whatever binds, it is not what it seems.
         answer = f"A {WRONG} of the circuit must be wrong: {base.implausible[0]} without any site. {answer}"
+    elif (other := base.of_another_base(studied_limits(question))) and feeder.initial_taps is None:
+        answer = f"{other[0].upper()}{other[1:]}. {answer}"
     if base.headline:
         answer = f"{base.headline[0].upper()}{base.headline[1:]}. {answer}"
     # The taps that studies of a bundled feeder begin with are no state that it came to rest in.

@@ -17,7 +17,8 @@ from g2g_opt.scenario import Scenario
 from studies.cli import main
 from studies.hosting_capacity.study import HostingCapacityStudy
 from studies.report.distance_chart import distance_chart
-from studies.shared.conclusion import Envelope
+from studies.shared.base_case_note import with_base_case_note
+from studies.shared.conclusion import Conclusion, Envelope
 from studies.shared.task import TaskResult
 
 CIRCUITS = Path(__file__).parents[1] / "circuits"
@@ -131,6 +132,11 @@ def test_a_base_that_nothing_at_its_bus_is_rated_for_is_named(
     words = base.breaks(Limits())
     assert ("x (" + named in words) if named else not words
     assert set(base.rated_otherwise) == ({"x"} if named else set())
+    question = HostingCapacityStudy(feeder=str(tmp_path / "own.dss"))
+    told = with_base_case_note(
+        Conclusion("t", "Hosts nothing.", "own", ()), question, Feeder.from_dss(tmp_path / "own.dss"), base
+    )
+    assert told.answer.startswith("1 bus outside the band with a voltage base" if named else "Hosts nothing.")
 
 
 def test_a_circuit_without_a_solution_is_a_failure_and_no_number(tmp_path: Path) -> None:
