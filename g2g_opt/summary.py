@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 
 from g2g_opt.circuit.parts import phase_letter
 from g2g_opt.edges import Edges, count_loadings, count_voltages, edge_of, place_of
-from g2g_opt.errors import InputError
 from g2g_opt.failure import Failure, FailureKind
 from g2g_opt.metrics.power_quality import PowerQuality
 from g2g_opt.metrics.thermal import WorstLoading, places_of_kind
-from g2g_opt.metrics.voltage import VoltageStats, WorstVoltage
+from g2g_opt.metrics.voltage import VoltageStats, WorstVoltage, no_voltage
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -124,7 +123,7 @@ class Summary:
         number does so too. Raises `InputError` if no voltage is monitored.
         """
         if len(nodes) == 0:
-            raise InputError("exclude_buses leaves no voltage to look at; name fewer buses")
+            raise no_voltage()
         used, points = edges or Edges(), np.arange(voltage_pu.shape[1])
         if solved is not None and not solved.all():
             failure = failure or Failure(FailureKind.NOT_CONVERGED, time_s=float(points[~solved][0]) * dt_s)

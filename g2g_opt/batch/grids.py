@@ -25,6 +25,7 @@ from g2g_opt.grid.attachments import Attachment
 from g2g_opt.grid.served import SERVED_TOLERANCE, not_served, served_share
 from g2g_opt.grid.setup import GridSetup
 from g2g_opt.metrics.power_quality import three_phase_buses
+from g2g_opt.metrics.voltage import no_voltage
 from g2g_opt.tap_position import TapPosition
 
 Floats = NDArray[np.float64]
@@ -53,6 +54,8 @@ class Grids:
         alike = {(id(s.feeder), s.exclude_buses): s for s in setups}
         places = {key: s.monitored_nodes(self.network.nodes) for key, s in alike.items()}
         self.monitored = [places[id(s.feeder), s.exclude_buses] for s in setups]
+        if not all(map(len, self.monitored)):
+            raise no_voltage()
         self.dt_s: Fraction = first.dt_s
         attachments = [s.attached.all() for s in setups]
         self.taps = [self._start_taps(s) for s in setups]

@@ -128,9 +128,8 @@ class CapControlSettings:
 @dataclass(frozen=True, eq=False)
 class ControlReading:
     """The controls of a circuit in OpenDSS's order, its fuses, reclosers and current relays (`breakers`), its storage
-    that does not idle, the names (kind.name) of
-    `others` in service, how many rounds of control actions OpenDSS allows in one solution, and the hour and second at
-    which time begins.
+    that does not idle, the names (kind.name) of `others` in service, how many rounds of control actions OpenDSS allows
+    in one solution, and the hour and second at which time begins.
     """
 
     regulators: tuple[RegControlSettings, ...]

@@ -221,4 +221,5 @@ def _with_power(circuit: Circuit, unit: OwnUnit) -> OwnUnit:
                     asked_kva = complex(asked_kva.real, float(circuit.ask_property(f"Generator.{unit.name}.kvar")))
                 return replace(unit, power_va=1e3 * asked_kva / unit.n_phases)
             share = np.where(m <= low, m / (low or 1.0), 1.0)
-    return replace(unit, power_va=fed_va / float(share.sum()))
+    # Without any voltage a unit feeds nothing, whatever it would at its own.
+    return replace(unit, power_va=fed_va / float(share.sum()) if share.any() else 0j)

@@ -40,6 +40,11 @@ class WorstVoltage:
     margin_pu: float
 
 
+def no_voltage() -> InputError:
+    """The error where no bus-phase is left whose voltage could be looked at."""
+    return InputError("there is no voltage to look at: no source serves a bus, or exclude_buses leaves none")
+
+
 def violation_pu(voltage_pu: Floats, v_min_pu: float, v_max_pu: float) -> Floats:
     """How far each voltage lies outside the band (pu, 0 inside); NaN counts as inside."""
     return np.nan_to_num(np.maximum(np.maximum(v_min_pu - voltage_pu, voltage_pu - v_max_pu), 0.0), nan=0.0)
@@ -128,5 +133,5 @@ def _monitored(grid_states: Sequence[GridState], exclude_buses: Sequence[str]) -
                 dtype=float,
             )
         if voltage_pu.shape[1] == 0:
-            raise InputError("exclude_buses leaves no voltage to look at; name fewer buses")
+            raise no_voltage()
         yield time_s, voltage_pu

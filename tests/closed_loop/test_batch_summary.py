@@ -327,5 +327,5 @@ def test_points_without_a_solution_fail_the_record_and_leave_the_figures_of_the_
     assert judge(found, Limits()).reasons() == ("t=900 s: the power flow did not converge",)
     undefined = Summary.of_points(voltage_pu, [("a", 1), ("b", 1)], ["a.A", "b.A"], 900.0)
     assert str(undefined.failure) == "the voltage of a.A is undefined"
-    with pytest.raises(InputError, match="leaves no voltage"):
+    with pytest.raises(InputError, match="no voltage to look at"):
         Summary.of_points(np.zeros((0, 3)), [], [], 900.0)
