@@ -1,4 +1,4 @@
-"""PV systems, storage and generators on a part of a circuit that no source serves: they feed nothing in both engines."""
+"""PV systems, storage and generators on a part of a circuit without a source: they feed nothing, in both engines."""
 
 from __future__ import annotations
 
