@@ -19,6 +19,7 @@ from studies.hosting_capacity.answer_ladder import (
     ladder_table,
     tokens_in_words,
 )
+from studies.hosting_capacity.capacity import buses_of
 from studies.hosting_capacity.exhausted_controllers import exhausted_warning
 from studies.hosting_capacity.frontier import corners, rises
 from studies.hosting_capacity.question import HostingCapacityQuestion
@@ -233,7 +234,7 @@ def _maps(main: Sequence[CapacityRow], again: bool) -> tuple[FeederMap, ...]:
         for row in sorted(rows, key=_peak):
             if (sets and row.n_sites == 1) or (row.n_gpus == 0 and (again or row.base_breaks)):
                 continue
-            for bus in row.bus.split("+"):
+            for bus in buses_of(row.bus, row.n_sites):
                 value[bus] = _peak(row)
                 text[bus] = f"{row.n_gpus} GPUs; binds: {row.limit} {row.limit_where}".strip()
         if not value:
@@ -241,7 +242,7 @@ def _maps(main: Sequence[CapacityRow], again: bool) -> tuple[FeederMap, ...]:
         best = max(rows, key=_peak)
         title = f"{operation} capacity" + (" of the largest set with this bus" if sets else "")
         # Where no bus hosts anything, none is the largest.
-        marked = dict.fromkeys(best.bus.split("+"), "largest") if _peak(best) > 0.0 else {}
+        marked = dict.fromkeys(buses_of(best.bus, best.n_sites), "largest") if _peak(best) > 0.0 else {}
         found.append(FeederMap(title, "MW", value, text, marked))
     return tuple(found)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.attachments import connection_at
+from studies.hosting_capacity.capacity import buses_of
 from studies.hosting_capacity.frontier import Corner
 from studies.hosting_capacity.question import HostingCapacityQuestion
 from studies.hosting_capacity.rows import CapacityRow, JudgedSizeRow
@@ -35,14 +36,17 @@ def capacity_table(rows: Sequence[CapacityRow], study: HostingCapacityQuestion) 
         "sizes_judged note",
     )
     more = {"power_factor": study.power_factor}
-    shown = [as_shown(row, columns, more | {"connection": _connection(study, feeder, row.bus)}) for row in rows]
+    shown = [
+        as_shown(row, columns, more | {"connection": _connection(study, feeder, buses_of(row.bus, row.n_sites))})
+        for row in rows
+    ]
     return table_of("capacities", "Hosting capacity, simulated MW", columns, shown)
 
 
-def _connection(study: HostingCapacityQuestion, feeder: Feeder, buses: str) -> str:
-    """How the sites at buses joined by "+" are connected."""
+def _connection(study: HostingCapacityQuestion, feeder: Feeder, buses: Sequence[str]) -> str:
+    """How the sites at buses are connected."""
     found = []
-    for name in buses.split("+"):
+    for name in buses:
         bus = feeder.bus(feeder.service_buses.get(name, name))
         connection = connection_at(bus, study.connection, "a site")
         fewer = {1: " (one phase)", 2: " (between two legs)" if bus.legs else " (between two phases)"}

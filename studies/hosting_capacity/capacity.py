@@ -22,6 +22,11 @@ Operation = Literal["firm", "flexible"]
 Objective = Literal["tokens", "mw", "gpus"]
 
 
+def buses_of(place: str, n_sites: int) -> tuple[str, ...]:
+    """The buses of a place with so many sites (see `Aim.place`); the name of a single bus may have a + of its own."""
+    return (place,) if n_sites == 1 else tuple(place.split("+"))
+
+
 @dataclass(frozen=True)
 class Aim:
     """What one search looks for: the largest site, or set of sites, at `buses` under an operation and a token floor.

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Annotated, Any
 
 from g2g_opt.site import GPUS_PER_SERVER, smallest_n_servers
-from studies.hosting_capacity.capacity import Aim
+from studies.hosting_capacity.capacity import Aim, buses_of
 from studies.hosting_capacity.question import HostingCapacityQuestion
 from studies.hosting_capacity.rows import CapacityRow
 from studies.shared.task import Task, TaskResult
@@ -92,7 +92,7 @@ def corners(rows: Sequence[CapacityRow], floor: float) -> dict[tuple[str, str, s
     for row in rows:
         if row.first_n_servers is None:
             continue
-        first, second = row.bus.split("+")
+        first, second = buses_of(row.bus, row.n_sites)
         at = found.setdefault((first, second, row.operation), [])
         end = alone.get((second, row.operation))
         if not at and end is not None:

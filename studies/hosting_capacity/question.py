@@ -193,6 +193,8 @@ class HostingCapacityQuestion(SizeQuestion, HourQuestion):
             sets = list(choose(buses, self.n_sites))
             if not sets:
                 raise InputError(f"n_sites {self.n_sites} needs at least as many buses; there are {len(buses)}")
+        if joined := [bus for buses in sets if len(buses) > 1 for bus in buses if "+" in bus]:
+            raise InputError(f"buses of a set are joined by +, which bus {joined[0]!r} has in its name; rename it")
         if self.frontier_points > 1:
             sets += [(bus,) for bus in dict.fromkeys(itertools.chain(*sets)) if (bus,) not in sets]
         return sets

@@ -12,6 +12,7 @@ from studies.hosting_capacity.capacity import (
     JudgedSize,
     ScenarioCertificate,
     best_of,
+    buses_of,
     capacity_of,
     most_drawn_mw,
 )
@@ -62,7 +63,8 @@ def _capacity(
     throughput_floor: float,
 ) -> Capacity:
     bus, operation, first = place
-    aim = Aim(tuple(bus.split("+")), "firm" if operation == "firm" else "flexible", throughput_floor, first)
+    buses = buses_of(bus, max(len(run.n_servers_by_site) for run in runs))
+    aim = Aim(buses, "firm" if operation == "firm" else "flexible", throughput_floor, first)
     limits, allowed = aim.limits(study.limits), study.failures_allowed()
     rounds: dict[tuple[int, str, str], list[CapacityRun]] = {}
     for run in runs:
