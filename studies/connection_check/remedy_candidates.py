@@ -198,6 +198,12 @@ def _conductor(place: RemedyPlace) -> RemedyList:
         if b.kind == "line" and b.n_phases == 3 and paths.length_km[b.name] > _SWITCH_KM
     ]
     if not way:
+        wires = [b.name for b in paths.from_source(place.bus.name) if b.kind == "line" and b.n_phases > 3]
+        if wires:
+            named = listed(wires, _BARE_NAMED)
+            return RemedyList(
+                reason=f"a new conductor has three phases, and lines have a neutral among theirs: {named}"
+            )
         return RemedyList(reason=f"no line of three phases leads to {place.bus.name}")
     bare = [f"line.{b.name}" for b in way if b.name in paths.without_unit]
     way = [b for b in way if b.name not in paths.without_unit]

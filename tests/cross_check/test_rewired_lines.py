@@ -77,3 +77,18 @@ def test_lines_whose_length_has_no_unit_get_no_new_conductor(tmp_path: Path) -> 
     assert {words for one in list_remedies("conductor", found).remedies for words in one.words.split(": ")[1:]} == {
         "second"
     }
+
+
+def test_lines_with_a_neutral_among_their_phases_say_so(tmp_path: Path) -> None:
+    """Lines of four wires: a conductor for three would leave the neutral out."""
+    path = tmp_path / "wires.dss"
+    path.write_text(
+        "Clear\nNew Circuit.lines basekv=11 bus1=src\nNew LineCode.code nphases=4 r1=0.4 x1=0.35 units=km normamps=300\n"
+        "New Line.first bus1=src.1.2.3.0 bus2=far.1.2.3.4 linecode=code length=1 units=km\n"
+        "New Load.far bus1=far.1.2.3.4 kv=11 kW=500 pf=0.95\nSet VoltageBases=[11]\nCalcVoltageBases\n",
+        encoding="utf-8",
+    )
+    feeder = Feeder.from_dss(path)
+    listed = list_remedies("conductor", RemedyPlace(feeder, feeder.bus("far"), 3))
+    assert not listed.remedies
+    assert listed.reason == "a new conductor has three phases, and lines have a neutral among theirs: first"
