@@ -83,7 +83,8 @@ def test_lines_with_a_neutral_among_their_phases_say_so(tmp_path: Path) -> None:
     """Lines of four wires: a conductor for three would leave the neutral out."""
     path = tmp_path / "wires.dss"
     path.write_text(
-        "Clear\nNew Circuit.lines basekv=11 bus1=src\nNew LineCode.code nphases=4 r1=0.4 x1=0.35 units=km normamps=300\n"
+        "Clear\nNew Circuit.lines basekv=11 bus1=src\n"
+        "New LineCode.code nphases=4 r1=0.4 x1=0.35 units=km normamps=300\n"
         "New Line.first bus1=src.1.2.3.0 bus2=far.1.2.3.4 linecode=code length=1 units=km\n"
         "New Load.far bus1=far.1.2.3.4 kv=11 kW=500 pf=0.95\nSet VoltageBases=[11]\nCalcVoltageBases\n",
         encoding="utf-8",
