@@ -239,7 +239,7 @@ def _pivot(work: Floats, at: int, diagonal: Floats, i: int) -> None:
 
 
 class _ColumnSystem(NamedTuple):
-    """The arguments of `substitute_columns`, in their order."""
+    """The arguments of `solve_columns`, in their order."""
 
     lower_start: Ints1
     lower_column: Ints1
@@ -272,21 +272,8 @@ def solve_columns(
 @kernel
 def _solve_columns(packed: Ints) -> None:
     s = _read_columns(packed)
-    substitute_columns(s.lower_start, s.lower_column, s.upper_start, s.upper_column, s.lower, s.upper, s.diagonal, s.x)
-
-
-@inner
-def substitute_columns(
-    lower_start: Ints,
-    lower_column: Ints,
-    upper_start: Ints,
-    upper_column: Ints,
-    lower: Floats,
-    upper: Floats,
-    diagonal: Floats,
-    x: Floats,
-) -> None:
-    """`solve_columns` within a kernel."""
+    lower_start, lower_column, upper_start, upper_column = s.lower_start, s.lower_column, s.upper_start, s.upper_column
+    lower, upper, diagonal, x = s.lower, s.upper, s.diagonal, s.x
     n, _, width = x.shape
     for i in range(n):
         for k in range(lower_start[i], lower_start[i + 1]):

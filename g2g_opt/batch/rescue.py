@@ -206,10 +206,11 @@ class Rescue:
             self._per_volt,
         )
         sizes = len(y) + e.n + 4 * len(branches.begin), len(branches.entry_block), len(branches.begin)
-        room = self._rooms.setdefault(sizes, NewtonRoom.of(e.n, *sizes))
+        if sizes not in self._rooms:
+            self._rooms[sizes] = NewtonRoom.of(e.n, *sizes)
         f = jacobian.factors(setting)
         shared = LaneFactors(f.lower, f.upper, f.diagonal, np.ones(1, dtype=np.int64))
-        return LaneSearch(equations, shared, room, jacobian.start, factors)
+        return LaneSearch(equations, shared, self._rooms[sizes], jacobian.start, factors)
 
     def _branches(self, row: Ints, column: Ints, begin: Ints, end: Ints, port_law: Floats) -> _Branches:
         """The circuit's own branches and ports, in a matrix whose admittances have these rows and columns."""
