@@ -174,7 +174,7 @@ class Grids:
         self._note_settings({slot: self._setting(slot) for slot in moved}, step)
         for slot in restless:
             self.fail([slot], own.restless.failure(slot, self.time_s(step)))
-        for slot, failure in own.fuses.take_picked_up():
+        for slot, failure in own.pickups.take_picked_up():
             self.fail([slot], failure.at(self.time_s(step)))
 
     def begin(self, step: int) -> None:

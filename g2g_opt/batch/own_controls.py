@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from g2g_opt.batch import capacitor_kernel as cap
 from g2g_opt.batch import regulator_kernel as reg
 from g2g_opt.batch.control_queue import ControlClock
-from g2g_opt.batch.fuses import Fuses
 from g2g_opt.batch.inverters import Inverters
 from g2g_opt.batch.moving_elements import Setting
 from g2g_opt.batch.network import Network
@@ -36,6 +35,7 @@ from g2g_opt.batch.own_controls_kernel import (
     look_at_controls,
 )
 from g2g_opt.batch.own_storage import OwnStorage
+from g2g_opt.batch.pickups import Pickups
 from g2g_opt.batch.power_flow import BatchPowerFlow
 from g2g_opt.batch.restless_lanes import RestlessLanes
 from g2g_opt.circuit.controls import ControlReading, RegControlSettings
@@ -132,7 +132,7 @@ class OwnControls:
         self._kind = np.zeros(self._n, dtype=np.int64) if kind is None else kind.copy()
         self._cap_tables = bank_tables(self._caps, self._elements, network, places)
         self.inverters = Inverters(reading.inverters, network, self._n, places.of)
-        self.fuses = Fuses(reading.fuses, self._elements, places.of, reading.breakers)
+        self.pickups = Pickups(reading.fuses, self._elements, places.of, reading.breakers)
         in_time = () if self._settles_each_step else reading.storages
         self._storage = OwnStorage(in_time, network, self._n, dt_s, places.of)
         movers = [(f"{one.kind}.{one.transformer}", f"RegControl {one.name}") for one in self._regs]
@@ -243,7 +243,7 @@ class OwnControls:
             look = Look(
                 Regulators(settings, self._kind, layout, pairs, columns, y, changers, self._state),
                 Banks(*self._cap_tables, self._banks),
-                self.fuses.fused,
+                self.pickups.watched,
                 flow.sensed_v,
                 flow.solutions.solved,
                 flow.solutions.outside,
@@ -303,7 +303,7 @@ class OwnControls:
         for number in range(rounds - 1):
             awake &= flow.solved
             if not at_once:
-                self.fuses.look(flow.sensed_v, awake, at_rest=False)
+                self.pickups.look(flow.sensed_v, awake, at_rest=False)
             self.restless.note(number, rounds, self._positions)
             if self.steers:
                 self.inverters.sample(flow.sensed_v, awake, is_first=number == 0)
@@ -327,11 +327,11 @@ class OwnControls:
 
     def _look_at_rest(self, flow: BatchPowerFlow, live: Ints, restless: Sequence[int]) -> None:
         """Look at the fuses of the scenarios `live` whose controls have come to rest."""
-        if not self.fuses:
+        if not self.pickups:
             return
         at_rest = np.zeros(self._n, dtype=np.bool_)
         at_rest[np.setdiff1d(live, restless)] = True
-        self.fuses.look(flow.sensed_v, at_rest & flow.solved, at_rest=True)
+        self.pickups.look(flow.sensed_v, at_rest & flow.solved, at_rest=True)
 
     def _positions(self) -> Floats:
         """Where taps, banks, watts and vars of inverters stand (mover, scenario)."""

@@ -60,9 +60,9 @@ class Banks(NamedTuple):
     state: Floats3
 
 
-class Fused(NamedTuple):
-    """Conductors that fuses look at: places of sensed voltages and admittances (S), those of row r from `start[r]`
-    on, and the current (A) at which each picks up.
+class WatchedCurrents(NamedTuple):
+    """Conductors that fuses, reclosers and relays look at: places of sensed voltages and admittances (S), those of row r
+    from `start[r]` on, and the current (A) at which each picks up.
     """
 
     start: Ints1  # (row + 1,)
@@ -91,7 +91,7 @@ class Look(NamedTuple):
 
     regulators: Regulators
     banks: Banks
-    fused: Fused
+    watched: WatchedCurrents
     sensed_v: Floats3
     solved: Bools1
     outside: Bools1
@@ -134,7 +134,7 @@ def _sample(k: Look) -> None:
 
 
 @inner
-def _may_pick_up(f: Fused, v: Any, awake: Any) -> bool:
+def _may_pick_up(f: WatchedCurrents, v: Any, awake: Any) -> bool:
     for row in range(len(f.pickup_a)):
         for s in range(len(awake)):
             re, im = 0.0, 0.0
@@ -181,7 +181,7 @@ def look_at_controls(address: int, step: int) -> int:
             return IN_PYTHON
     for s in range(len(k.awake)):
         k.awake[s] = not k.has_failed[s]
-    if _is_full(k.regulators) or _may_pick_up(k.fused, k.sensed_v, k.awake):
+    if _is_full(k.regulators) or _may_pick_up(k.watched, k.sensed_v, k.awake):
         return IN_PYTHON
     _sample(k)
     k.sampled[0] = step

@@ -1,4 +1,4 @@
-"""`Fuses`: whether a fuse, recloser or current relay of the circuit sees a current from which on it may act, in all
+"""`Pickups`: whether a fuse, recloser or current relay of the circuit sees a current from which on it may act, in all
 scenarios of a batch.
 
 What a device does from there on in time is not modelled. But one that never sees that much does nothing at all, so
@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.batch.own_controls_kernel import Fused
+from g2g_opt.batch.own_controls_kernel import WatchedCurrents
 from g2g_opt.batch.unsupported import UnsupportedByBatch
 from g2g_opt.circuit.breakers import BreakerSettings
 from g2g_opt.circuit.fuses import FuseSettings
@@ -26,7 +26,7 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 
-class Fuses:
+class Pickups:
     """Fuses, reclosers and relays of all scenarios; `place_of` gives a node its place among the sensed voltages.
 
     Raises `UnsupportedByBatch` for a device that is open where runs begin, and for one that looks at something else
@@ -35,7 +35,7 @@ class Fuses:
 
     def __init__(
         self,
-        settings: Sequence[FuseSettings],
+        fuses: Sequence[FuseSettings],
         elements: Mapping[tuple[str, str], LinearElement],
         place_of: Callable[[int], int],
         breakers: Sequence[BreakerSettings] = (),
@@ -47,7 +47,7 @@ class Fuses:
         y: list[complex] = []
         start: list[int] = []
         rows: list[tuple[FuseSettings | BreakerSettings, LinearElement, NDArray[np.complex128], float]] = []
-        for fuse in settings:
+        for fuse in fuses:
             if np.isinf(fuse.pickup_a):
                 continue
             element = _watched(f"fuse.{fuse.name}", fuse.element, elements, is_closed=fuse.is_whole)
@@ -69,7 +69,9 @@ class Fuses:
         self._y = np.array(y, dtype=np.complex128)[:, None]
         self._pickup_a = np.array(pickup_a)[:, None]
         # What a kernel looks at.
-        self.fused = Fused(np.array([*start, len(places)]), self._places, self._y[:, 0], self._pickup_a[:, 0].copy())
+        self.watched = WatchedCurrents(
+            np.array([*start, len(places)]), self._places, self._y[:, 0], self._pickup_a[:, 0].copy()
+        )
 
     def __bool__(self) -> bool:
         """True if any may pick up."""
