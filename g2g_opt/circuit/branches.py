@@ -95,7 +95,7 @@ def read_branches(
                 kind == "line" and _is_switch(circuit, name),
                 rating_is_stated=stated,
                 has_open_conductor=any(0 < n < n_phases for n in n_open),
-                **(_nameplate(circuit, kind, name, n_terminals) if ask_stated else {}),
+                **(_nameplate(circuit, kind, name, n_terminals, n_phases) if ask_stated else {}),
                 emergency_is_stated=emergency_stated,
                 opendss_rating_a=opendss_rating_a,
                 conductor_shares=shares[0],
@@ -175,7 +175,7 @@ def _emergency_is_stated(
     return "emergamps" in codes.get("LineCode", {}).get(str(named["linecode"]).lower(), {})
 
 
-def _nameplate(circuit: Circuit, kind: str, name: str, n_terminals: int) -> dict[str, Any]:
+def _nameplate(circuit: Circuit, kind: str, name: str, n_terminals: int, n_phases: int) -> dict[str, Any]:
     """How a transformer's normal rating stands to its nameplate, and its terminals' ratings to the first one's.
 
     OpenDSS's normal rating of a transformer is 110 % of its nameplate by default. A terminal carries its winding's kVA
@@ -186,13 +186,14 @@ def _nameplate(circuit: Circuit, kind: str, name: str, n_terminals: int) -> dict
     circuit.select_winding(f"{kind}.{name}", 1)
     nameplate, normal = (float(circuit.ask_property(f"{kind}.{name}.{size}")) for size in ("kva", "normhkva"))
     shares: tuple[float, ...] = (1.0,)
-    kva, kv = (_numbers(circuit.ask_property(f"{kind}.{name}.{sizes}")) for sizes in ("kvas", "kvs"))
-    if kind == "transformer" and len(kva) == len(kv) == n_terminals and min((*kva, *kv)) > 0.0:
-        shares = tuple(kva[w] / kv[w] * kv[0] / kva[0] for w in range(n_terminals))
     through_a = 0.0
-    if kind == "autotrans" and kv and kv[0] > 0.0:
-        n_phases = int(circuit.ask_property(f"{kind}.{name}.phases"))
-        through_a = normal / kv[0] / (math.sqrt(3.0) if n_phases > 1 else 1.0)
+    kv = _numbers(circuit.ask_property(f"{kind}.{name}.kvs"))
+    if kind == "autotrans":
+        through_a = normal / kv[0] / (math.sqrt(3.0) if n_phases > 1 else 1.0) if kv and kv[0] > 0.0 else 0.0
+    else:
+        kva = _numbers(circuit.ask_property(f"{kind}.{name}.kvas"))
+        if len(kva) == len(kv) == n_terminals and min((*kva, *kv)) > 0.0:
+            shares = tuple(kva[w] / kv[w] * kv[0] / kva[0] for w in range(n_terminals))
     return {
         "normal_over_nameplate": normal / nameplate if nameplate > 0.0 else 1.0,
         "terminal_shares": shares,

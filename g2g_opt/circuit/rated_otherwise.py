@@ -15,6 +15,8 @@ from g2g_opt.circuit.element_properties import ElementProperties
 from g2g_opt.circuit.elements import in_service, load_branches
 from g2g_opt.circuit.opendss_circuit import Circuit
 
+Complexes = NDArray[np.complex128]
+
 # Further off than any pair of ratings that is meant for one voltage (7.2 and 7.62 kV, 115 and 120 V).
 _OFF_MIN = 0.1
 # Nothing that is served stands so far from its own rating: it tells nothing of a base.
@@ -29,7 +31,8 @@ def rated_otherwise(circuit: Circuit, judged_pu: Mapping[tuple[str, int], float]
     """
     found: dict[str, str] = {}
     agreed: set[str] = set()
-    for element, nodes, own_pu in (*_windings(circuit), *_loads(circuit)):
+    at = np.append(circuit.node_voltages(), 0.0)  # -1 is ground
+    for element, nodes, own_pu in (*_windings(circuit, at), *_loads(circuit, at)):
         bus = circuit.node_bus[nodes[0]]
         shares = [judged_pu[bus, number] for n in nodes if (bus, number := int(circuit.node_phase[n])) in judged_pu]
         if not shares or not _OWN_PU[0] <= own_pu <= _OWN_PU[1]:
@@ -41,9 +44,8 @@ def rated_otherwise(circuit: Circuit, judged_pu: Mapping[tuple[str, int], float]
     return {bus: words for bus, words in found.items() if bus not in agreed}
 
 
-def _windings(circuit: Circuit) -> Iterator[tuple[str, list[int], float]]:
-    """Windings of transformers (name, nodes of its phases, voltage over its rated one)."""
-    volts = circuit.node_voltages().copy()
+def _windings(circuit: Circuit, at: Complexes) -> Iterator[tuple[str, list[int], float]]:
+    """Windings of transformers (name, nodes of its phases, voltage over its rated one), at node voltages (V)."""
     for name in in_service(circuit, "transformer"):
         own = ElementProperties(circuit, name)
         kvs, connections = [float(kv) for kv in own.row("kvs")], own.row("conns")
@@ -52,23 +54,21 @@ def _windings(circuit: Circuit) -> Iterator[tuple[str, list[int], float]]:
         ends = circuit.terminal_nodes().reshape(len(kvs), -1)
         for kv, connection, nodes in zip(kvs, connections, ends, strict=True):
             is_delta = connection.startswith(("d", "l"))
-            yield from _share(name, volts, nodes, n_phases, is_delta, kv)
+            yield from _share(name, at, nodes, n_phases, is_delta, kv)
 
 
-def _loads(circuit: Circuit) -> Iterator[tuple[str, list[int], float]]:
+def _loads(circuit: Circuit, at: Complexes) -> Iterator[tuple[str, list[int], float]]:
     """As `_windings`, of the circuit's own loads."""
-    volts = circuit.node_voltages().copy()
     for load in load_branches(circuit):
-        yield from _share(f"load.{load.name}", volts, load.nodes, load.n_phases, load.is_delta, load.kv)
+        yield from _share(f"load.{load.name}", at, load.nodes, load.n_phases, load.is_delta, load.kv)
 
 
 def _share(
-    name: str, volts: NDArray[np.complex128], nodes: NDArray[np.int64], n_phases: int, is_delta: bool, kv: float
+    name: str, at: Complexes, nodes: NDArray[np.int64], n_phases: int, is_delta: bool, kv: float
 ) -> Iterator[tuple[str, list[int], float]]:
     if n_phases > len(nodes) or kv <= 0.0:
         return
     between = is_delta or n_phases == 1
-    at = np.append(volts, 0.0)  # -1 is ground
     first = nodes[:n_phases]
     second = np.roll(nodes[: max(n_phases, 2)], -1)[:n_phases] if between else np.full(n_phases, nodes[-1])
     across = np.abs(at[first] - at[second]) / (1e3 * kv / (1.0 if between else np.sqrt(3.0)))
