@@ -7,24 +7,14 @@ import json
 import time
 from pathlib import Path
 
-from g2g_opt.limits import Limits
+import as_in_d63c28f
+
 from studies.hosting_capacity.rows import CapacityRun
 from studies.hosting_capacity.study import HostingCapacityStudy
 from studies.shared.task import TaskResult, gather
 
-# What commit d63c28f asked by default: taps with foresight, the most GPUs, neither ratings nor power quality judged.
-_AS_IN_D63C28F = {
-    "taps": "optimised",
-    "ladder": False,
-    "objective": "gpus",
-    "limits": Limits(
-        loading_max_pu=None,
-        unbalance_negative_sequence_max=None,
-        unbalance_nema_max=None,
-        rapid_voltage_change_max_pu=None,
-        rapid_voltage_change_trip_max_pu=None,
-    ),
-}
+# Besides, the most GPUs were sought, and nothing for each limit alone.
+_AS_IN_D63C28F = as_in_d63c28f.QUESTION | {"ladder": False, "objective": "gpus"}
 
 
 def main() -> None:

@@ -23,26 +23,15 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import as_in_d63c28f
 from measuring import THREAD_VARIABLES, machine
 
 from g2g_opt.csv_files import write_csv
 from g2g_opt.errors import G2GError
-from g2g_opt.limits import Limits
 from studies.datacenter_location.study import LocationStudy
 from studies.shared.conclusion import Conclusion
 from studies.shared.task import Task, TaskResult
 
-# What commit d63c28f asked by default: taps with foresight, neither ratings nor power quality judged.
-AS_IN_D63C28F = {
-    "taps": "optimised",
-    "limits": Limits(
-        loading_max_pu=None,
-        unbalance_negative_sequence_max=None,
-        unbalance_nema_max=None,
-        rapid_voltage_change_max_pu=None,
-        rapid_voltage_change_trip_max_pu=None,
-    ),
-}
 PEER_WINNER, PEER_REJECTED = ("1", "21", "76", "97"), ("1", "21", "60", "97")
 
 
@@ -134,7 +123,7 @@ def main() -> int:
     options = parser.parse_args()
     os.environ |= dict.fromkeys(THREAD_VARIABLES, "1")
     options.out.mkdir(parents=True, exist_ok=True)
-    question = AS_IN_D63C28F if options.as_in_d63c28f else {}
+    question = as_in_d63c28f.QUESTION if options.as_in_d63c28f else {}
     study = LocationStudy(refined=options.refined, finalists=options.finalists, **question)
     study = replace(study, scenario=replace(study.scenario, duration_s=options.duration_s))
     if options.candidates is None:
