@@ -61,7 +61,7 @@ class Banks(NamedTuple):
 
 
 class WatchedCurrents(NamedTuple):
-    """Conductors that fuses, reclosers and relays look at: places of sensed voltages and admittances (S), those of row r
+    """Conductors that fuses, reclosers and relays look at: places of sensed voltages, admittances (S), those of row r
     from `start[r]` on, and the current (A) at which each picks up.
     """
 
