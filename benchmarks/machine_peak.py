@@ -10,7 +10,6 @@ import numpy as np
 from numba import njit
 
 from g2g_opt.batch.load_law import CI
-from g2g_opt.batch.port_kernel import PORT_ROUNDS
 from g2g_opt.batch.power_flow import BatchPowerFlow
 from g2g_opt.compiled.lanes import WIDTH, aligned, fma, load, root, spread, store
 
@@ -123,9 +122,9 @@ def count_work(flow: BatchPowerFlow, solves: float, blocks_by_lane: bool = False
     """Counted from the pattern, for `solves` network solves per power flow; all scenarios with the same factors.
 
     Per network solve: an entry takes 4 multiply-adds on one voltage (2 vectors) and 4 shared factors; a load branch
-    2 voltages, its law, block and remainders. Per solve `PORT_ROUNDS` + 1 times all pairs of ports, whose blocks all
-    lanes share, as they do where scenarios have the same ports, or come lane by lane (`blocks_by_lane`). Once per
-    flow: magnitudes of all voltages, and another look at the loads.
+    2 voltages, its law, block and remainders. Per solve once all pairs of ports, whose blocks all lanes share, as they
+    do where scenarios have the same ports, or come lane by lane (`blocks_by_lane`). Once per flow: magnitudes of all
+    voltages, and another look at the loads.
     """
     jacobian = flow.jacobian
     n, ports = jacobian.network.n_nodes, flow.ports.n_ports
@@ -133,14 +132,14 @@ def count_work(flow: BatchPowerFlow, solves: float, blocks_by_lane: bool = False
     ends, branches = len(jacobian.pattern.at_load), len(jacobian.load_places)
     laws = jacobian.network.load_law[jacobian.load_places]
     with_current = int(np.count_nonzero(np.any(laws[:, CI : CI + 2], axis=1)))
-    couplings, evaluations = (PORT_ROUNDS + 1) * ports**2, (PORT_ROUNDS + 2) * ports
+    couplings, evaluations = ports**2, 3 * ports
     block_vectors, block_shared = (4, 0) if blocks_by_lane else (0, 4)
     # Operations of one lane, then vectors and shared figures (8 bytes) of one chunk.
     adds = 4 * entries + 8 * n + 2 * ends + 22 * branches + 4 * couplings + 12 * evaluations
     divisions, roots = branches + evaluations, with_current
     vectors = 2 * entries + 6 * n + 2 * ends + 8 * branches + (2 + block_vectors) * couplings + 6 * evaluations
     shared = 5 * entries + 8 * n + 2 * ends + 13 * branches + block_shared * couplings
-    # Sweeps: forwards, backwards, loads (voltages, remainders before and after), blocks of the ports in every round.
+    # Sweeps: forwards, backwards, loads (voltages, remainders before and after), blocks of the ports.
     swept = VECTOR_BYTES * (10 * n + 6 * branches + block_vectors * couplings)
     swept += 8 * (5 * entries + 6 * n + 13 * branches + block_shared * couplings)
     resident = VECTOR_BYTES * (6 * n + 4 * branches + block_vectors * ports**2)

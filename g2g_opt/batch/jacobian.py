@@ -97,6 +97,12 @@ class Jacobian:
         self.elimination = Elimination.of(*both, n, self.moving.nodes, few_moving=few_moving)
         place = self.elimination.place
         self._place = np.append(place, n)  # -1 is ground
+        # Loads stand in the order of the rows that they feed, which a pass over rows then reads one after the other.
+        by_row = np.argsort(np.minimum(self._place[self._begin], self._place[self._end]), kind="stable")
+        self._begin, self._end = self._begin[by_row], self._end[by_row]
+        self.load_places, self._base = self.load_places[by_row], self._base[by_row]
+        self._law, self._block = np.ascontiguousarray(self._law[by_row]), self._block[by_row]
+        self.start_remainder = self.start_remainder[by_row]
         self.start = np.concatenate([np.where(alive, network.start_v, 0.0)[self.elimination.order], [0.0, 1.0]])
         self.pattern = self._pattern()
         self._leading = eliminate_leading(self.elimination, rows, columns, blocks)

@@ -11,8 +11,8 @@ from g2g_opt.batch.kernel_tables import W
 from g2g_opt.compiled.kernel import inner
 from g2g_opt.compiled.lanes import load, spread, store, where_less
 
-# Rows of lanes that come out by scenario alone: iterations, served share and voltage of a load, distance of a second
-# solution, and whether solved, outside, and which load.
+# Rows of lanes that come out by scenario alone: iterations, served share, number and voltage of a load, distance of a
+# second solution, and whether solved and outside.
 _OF_SCENARIO = 7
 
 
@@ -46,14 +46,13 @@ def keep_lanes(state: Any, out: Any, c: int, kept: Any) -> None:
     for flat in (out.voltage_pu, out.loading_pu, out.loading_phase, out.unbalance):
         place = _keep_rows(flat, first, n_slots, len(flat), kept, place)
     place = _keep_rows(out.sensed_v, first, n_slots, 2 * len(out.sensed_v), kept, place)
-    for flat in (out.iterations, out.own_share, out.own_voltage_pu, out.second_pu):
+    for flat in (out.iterations, out.own_share, out.own_load, out.own_voltage_pu, out.second_pu):
         place = _keep_rows(flat, first, n_slots, 1, kept, place)
     for lane in range(W):
         slot = first + lane
         kept[place + lane] = 1.0 if out.solved[slot] else 0.0
         kept[place + W + lane] = 1.0 if out.outside[slot] else 0.0
-        kept[place + 2 * W + lane] = out.own_load[slot]
-    place += 3 * W
+    place += 2 * W
     for i in range(len(out.phasors)):
         for lane in range(W):
             v = out.phasors[i, first + lane]
@@ -69,14 +68,13 @@ def put_lanes_back(state: Any, out: Any, c: int, kept: Any, asked: Any) -> None:
     for flat in (out.voltage_pu, out.loading_pu, out.loading_phase, out.unbalance):
         place = _put_rows_back(flat, first, n_slots, len(flat), kept, place, asked)
     place = _put_rows_back(out.sensed_v, first, n_slots, 2 * len(out.sensed_v), kept, place, asked)
-    for flat in (out.iterations, out.own_share, out.own_voltage_pu, out.second_pu):
+    for flat in (out.iterations, out.own_share, out.own_load, out.own_voltage_pu, out.second_pu):
         place = _put_rows_back(flat, first, n_slots, 1, kept, place, asked)
     for lane in range(W):
         if asked[lane] < 0.5:
             slot = first + lane
             out.solved[slot], out.outside[slot] = kept[place + lane] > 0.5, kept[place + W + lane] > 0.5
-            out.own_load[slot] = int(kept[place + 2 * W + lane])
-    place += 3 * W
+    place += 2 * W
     for i in range(len(out.phasors)):
         for lane in range(W):
             if asked[lane] < 0.5:

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.batch.kernel_tables import PORT_COLUMNS, PORT_MAX, PORT_MIN, Loads, Solutions, W
-from g2g_opt.batch.load_law import CP, MAX_SQUARED, MIN_SQUARED, N_COLUMNS, law_admittance
+from g2g_opt.batch.kernel_tables import PORT_COLUMNS, PORT_MAX, PORT_MIN, W
+from g2g_opt.batch.load_kernel import beyond_window
+from g2g_opt.batch.load_law import CP, MAX_SQUARED, MIN_SQUARED, N_COLUMNS
 from g2g_opt.compiled.kernel import inner
 from g2g_opt.compiled.lanes import (
     any_less,
@@ -16,6 +17,7 @@ from g2g_opt.compiled.lanes import (
     fma,
     higher,
     load,
+    lower,
     magnitude,
     root,
     spread,
@@ -23,7 +25,6 @@ from g2g_opt.compiled.lanes import (
     store,
     where_less,
 )
-from g2g_opt.compiled.records import part
 
 Floats = NDArray[np.float64]
 
@@ -119,20 +120,21 @@ def watch_ports(v: Any, power: Any, law: Any, c: Any, n_ports: Any, out: Any) ->
 
 
 @inner
-def _note_unserved(x: Floats, c: int, b: int, loads: Loads, out: Solutions) -> None:
-    law = part(loads.law, N_COLUMNS * b)
-    here, back = loads.begin[b], loads.end[b]
-    for lane in range(W):
-        re, im = x[here + lane] - x[back + lane], x[here + W + lane] - x[back + W + lane]
-        m = np.sqrt(re * re + im * im)
-        g_re, g_im = law_admittance(law, m)
-        # |I| |v| over |S|; the law's constant-power coefficient is conj(S).
-        served = np.sqrt(g_re * g_re + g_im * g_im) * m * m
-        share = served / np.sqrt(law[CP] * law[CP] + law[CP + 1] * law[CP + 1])
-        if abs(share - 1.0) > abs(out.own_share[c * W + lane] - 1.0):
-            out.own_share[c * W + lane] = share
-            out.own_load[c * W + lane] = b
-            out.own_voltage_pu[c * W + lane] = m * loads.inverse_base[b]
+def _note_unserved(square: Any, least: Any, most: Any, c: Any, b: Any, loads: Any, out: Any) -> None:
+    """What a constant-power load gets of its power, where its voltage is outside its window and it is farthest off."""
+    law, one, first = N_COLUMNS * b, spread(1.0), c * W
+    c_re, c_im = spread_at(loads.law, law + CP), spread_at(loads.law, law + CP + 1)
+    inverse = one / square
+    g_re, g_im = beyond_window(square, inverse, least, most, loads.law, law, c_re * inverse, c_im * inverse)
+    # |I| |v| over |S|; the law's constant-power coefficient is conj(S).
+    share = square * root(fma(g_re, g_re, g_im * g_im) / fma(c_re, c_re, c_im * c_im))
+    share = where_less(square, least, share, where_less(most, square, share, one))
+    known = load(out.own_share, first)
+    off, farthest = magnitude(share - one), magnitude(known - one)
+    volts = root(square) * spread_at(loads.inverse_base, b)
+    store(out.own_share, first, where_less(farthest, off, share, known))
+    store(out.own_load, first, where_less(farthest, off, spread(float(b)), load(out.own_load, first)))
+    store(out.own_voltage_pu, first, where_less(farthest, off, volts, load(out.own_voltage_pu, first)))
 
 
 @inner
@@ -147,13 +149,14 @@ def _watch_jumps(x: Any, c: Any, loads: Any, share: Any, out: Any) -> None:
     for _ in range(JUMP_ROUNDS):
         if not any_less(nothing, reach):
             break
-        left_0, left_1, left_2 = nothing, nothing, nothing
+        left_0, left_1, left_2, nearest = nothing, nothing, nothing, spread(EVERYWHERE_PU)
         for j in range(len(loads.jump_branch)):
             b = at(loads.jump_branch, j)
             here, back = at(loads.begin, b), at(loads.end, b)
             re, im = load(x, here) - load(x, back), load(x, here + W) - load(x, back + W)
             volts = root(fma(re, re, im * im)) * spread_at(loads.inverse_base, b)
             off = magnitude(volts - spread_at(loads.jump_edge_pu, j))
+            nearest = lower(off, nearest)
             own = one
             if loads.varies[b]:
                 own = load(share, at(loads.share_place, b))
@@ -162,6 +165,8 @@ def _watch_jumps(x: Any, c: Any, loads: Any, share: Any, out: Any) -> None:
             left_1 = fma(own, spread_at(loads.jump_reach_pu, 3 * j + 1), left_1)
             left_2 = fma(own, spread_at(loads.jump_reach_pu, 3 * j + 2), left_2)
         reach = higher(left_0, higher(left_1, left_2))
+        # Where not even the nearest edge is within this distance the next round would leave none.
+        reach = where_less(nearest, reach, reach, nothing)
     store(out.second_pu, c * W, reach)
 
 
@@ -169,8 +174,7 @@ def _watch_jumps(x: Any, c: Any, loads: Any, share: Any, out: Any) -> None:
 def watch_loads(x: Any, c: Any, loads: Any, share: Any, out: Any) -> None:
     """Which of the circuit's own constant-power loads got something else than their power."""
     _watch_jumps(x, c, loads, share, out)
-    for lane in range(W):
-        out.own_share[c * W + lane] = 1.0
+    store(out.own_share, c * W, spread(1.0))
     for b in range(len(loads.is_special)):
         if not loads.is_watched[b]:
             continue
@@ -179,4 +183,4 @@ def watch_loads(x: Any, c: Any, loads: Any, share: Any, out: Any) -> None:
         square = fma(re, re, im * im)
         least, most = spread_at(loads.law, law + MIN_SQUARED), spread_at(loads.law, law + MAX_SQUARED)
         if any_less(square, least) or any_less(most, square):
-            _note_unserved(x, c, b, loads, out)
+            _note_unserved(square, least, most, c, b, loads, out)

@@ -142,13 +142,13 @@ class Workspace(NamedTuple):
     x: Floats1  # (node + 2, 2, lane) V: behind the nodes are ground and one volt
     rhs: Floats1
     fresh: Floats1  # (branch, 2, lane) A
-    open_v: Floats1  # (port, 2, lane)
+    other: Floats1  # the same: remainders of one turn are kept while those of the next are worked out
+    change: Floats1  # (port, 2, lane)
     trial_v: Floats1
     current: Floats1
     done: Floats1  # 1 in lanes that have converged
     rounds: Floats1
-    began: Floats1  # (branch, 2, lane), (port, 2, lane): the state that a flow began from
-    began_v: Floats1
+    began_v: Floats1  # (port, 2, lane): the state that a flow began from
     began_a: Floats1
     trusted: Floats1  # (chunk, lane): 1 where the state is a solution already
     wanted: Floats1  # 1 in lanes that are asked for
@@ -160,12 +160,12 @@ def workspace(n_nodes: int, n_loads: int, n_ports: int, n_chunks: int, n_kept: i
     x = aligned((n_nodes + 2) * 2 * W)
     # A volt across ports that a lane does not have.
     x[2 * W * (n_nodes + 1) : 2 * W * (n_nodes + 1) + W] = 1.0
-    v, trial_v, current, began_v, began_a = (aligned(n_ports * 2 * W) for _ in range(5))
-    fresh, began = (aligned(n_loads * 2 * W) for _ in range(2))
+    rhs, kept = aligned(len(x)), aligned(n_kept * W)
+    fresh, other = (aligned(n_loads * 2 * W) for _ in range(2))
+    change, trial_v, current, *began = (aligned(n_ports * 2 * W) for _ in range(5))
     done, rounds, wanted, trusted = aligned(W), aligned(W), aligned(W), aligned(n_chunks * W)
-    began_from = began, began_v, began_a
-    kept = aligned(n_kept * W)
-    return Workspace(x, aligned(len(x)), fresh, v, trial_v, current, done, rounds, *began_from, trusted, wanted, kept)
+    of_ports = change, trial_v, current
+    return Workspace(x, rhs, fresh, other, *of_ports, done, rounds, began[0], began[1], trusted, wanted, kept)
 
 
 class Solutions(NamedTuple):
@@ -182,7 +182,7 @@ class Solutions(NamedTuple):
     loading_phase: Floats2  # (branch, slot): of the heaviest conductor
     outside: Bools1  # (slot,): is a port that draws power outside its window?
     own_share: Floats1  # (slot,): served over asked power of the watched load that is farthest from 1
-    own_load: Ints1  # (slot,): that load
+    own_load: Floats1  # (slot,): the number of that load
     own_voltage_pu: Floats1  # (slot,): its voltage
     second_pu: Floats1  # (slot,): how far away another solution may lie; 0 where this one is the only one
     sensed_place: Ints1  # times 2 W: the nodes that the circuit's own controls look at

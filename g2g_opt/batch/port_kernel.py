@@ -22,8 +22,6 @@ from g2g_opt.batch.kernel_tables import (
 from g2g_opt.compiled.kernel import inner
 from g2g_opt.compiled.lanes import any_less, fma, higher, load, magnitude, root, spread, spread_at, store, where_less
 
-# Rounds of the port equations per network solve; a fixed number, so that lanes do not depend on each other.
-PORT_ROUNDS = 2
 # sqrt(2) - 1, rounded up: max + min times this is never below the root of the squares' sum.
 _DIAGONAL = 0.414214
 
@@ -61,29 +59,30 @@ def _coupling(coefficient: Any, size: int) -> Any:
     """The Thevenin equations with one way of handing out blocks (see `power_flow_kernel._substitution`)."""
 
     @inner
-    def _couple(base: Any, current: Any, thevenin: Any, sign: Any, out: Any, n_ports: Any) -> None:
-        """out = base + sign Z I over the ports of a chunk."""
+    def _couple(v: Any, change: Any, thevenin: Any, out: Any, n_ports: Any) -> None:
+        """out = v - Z change over the ports of a chunk."""
         for j in range(n_ports):
             re, im, re2, im2 = spread(0.0), spread(0.0), spread(0.0), spread(0.0)
             for k in range(n_ports):
-                a, b, z = load(current, 2 * W * k), load(current, 2 * W * k + W), 4 * size * (j * n_ports + k)
+                a, b, z = load(change, 2 * W * k), load(change, 2 * W * k + W), 4 * size * (j * n_ports + k)
                 re, re2 = fma(coefficient(thevenin, z), a, re), fma(coefficient(thevenin, z + size), b, re2)
                 im, im2 = (
                     fma(coefficient(thevenin, z + 2 * size), a, im),
                     fma(coefficient(thevenin, z + 3 * size), b, im2),
                 )
-            store(out, 2 * W * j, fma(spread(sign), re + re2, load(base, 2 * W * j)))
-            store(out, 2 * W * j + W, fma(spread(sign), im + im2, load(base, 2 * W * j + W)))
+            store(out, 2 * W * j, load(v, 2 * W * j) - (re + re2))
+            store(out, 2 * W * j + W, load(v, 2 * W * j + W) - (im + im2))
 
     @inner
     def _settle(v: Any, used: Any, power: Any, law: Any, thevenin: Any, done: Any, work: Any) -> None:
         n_ports = len(used) // (2 * W)
-        open_v, trial_v, current = work.open_v, work.trial_v, work.current
-        _couple(v, used, thevenin, 1.0, open_v, n_ports)
+        change, trial_v, current = work.change, work.trial_v, work.current
         port_currents(v, current, power, law, n_ports)
-        for _ in range(PORT_ROUNDS):
-            _couple(open_v, current, thevenin, -1.0, trial_v, n_ports)
-            port_currents(trial_v, current, power, law, n_ports)
+        for place in range(0, 2 * W * n_ports, W):
+            store(change, place, load(current, place) - load(used, place))
+        _couple(v, change, thevenin, trial_v, n_ports)
+        # One round: a second one costs more than the network solves that it spares.
+        port_currents(trial_v, current, power, law, n_ports)
         half = spread(0.5)
         for place in range(0, 2 * W * n_ports, W):
             store(used, place, where_less(done, half, load(current, place), load(used, place)))

@@ -118,7 +118,7 @@ class BatchPowerFlow:
             aligned(len(self.branch_names), self.n_slots),
             np.zeros(self.n_slots, dtype=np.bool_),
             np.ones(self.n_slots),
-            np.zeros(self.n_slots, dtype=np.int64),
+            np.zeros(self.n_slots),
             np.zeros(self.n_slots),
             np.zeros(self.n_slots),
             2 * W * self.jacobian.places(np.array(sensed, dtype=np.int64)),

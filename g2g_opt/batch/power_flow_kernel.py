@@ -2,7 +2,7 @@
 
 One power flow of a chunk of scenarios, in elimination order (see `power_flow` for the method):
 
-    ports   port currents for the new powers, from the Thevenin equivalent of everything else (a few cheap rounds)
+    ports   port currents for the new powers, from the Thevenin equivalent of everything else (one cheap round)
     solve   node voltages from sources, load remainders and port currents: y = b + L y, x = D (y + U x)
     hold    vars of generators that hold a voltage, corrected by what is missing there
     judge   load remainders and port currents at these voltages; what their change can move any voltage by, at most
@@ -28,25 +28,11 @@ from g2g_opt.batch.kernel_outputs import (
     write_out,
 )
 from g2g_opt.batch.kernel_tables import W, read_call
-from g2g_opt.batch.load_law import (
-    CI,
-    CP,
-    CURRENT_AT_0,
-    CURRENT_SLOPE,
-    CZ,
-    EDGE_LOW,
-    MAX_SQUARED,
-    MIN_SQUARED,
-    N_COLUMNS,
-    SERIES_DEGREE,
-    Y_ABOVE,
-    Y_BELOW,
-    law_admittance,
-)
-from g2g_opt.batch.port_kernel import bound_ports, length, port_currents, read_ports, settle_ports, write_ports
+from g2g_opt.batch.load_kernel import load_remainders
+from g2g_opt.batch.port_kernel import bound_ports, port_currents, read_ports, settle_ports, write_ports
 from g2g_opt.batch.unbalance_kernel import write_unbalance
 from g2g_opt.compiled.kernel import inner, kernel
-from g2g_opt.compiled.lanes import any_less, at, fma, higher, load, root, spread, spread_at, store, where_less
+from g2g_opt.compiled.lanes import any_less, at, fma, higher, load, spread, spread_at, store, where_less
 from g2g_opt.compiled.program import DONE, IN_PYTHON, LEFT
 from g2g_opt.compiled.records import part
 
@@ -133,99 +119,6 @@ def _substitute(x: Any, rhs: Any, remainder: Any, has_rhs: Any, p: Any, f: Any, 
         _backwards_shared(x, p, i, upper, diagonal, 0, 0)
 
 
-@inner
-def _load_remainders(x: Any, fresh: Any, used: Any, loads: Any, share: Any) -> Any:
-    """Remainders A v - I(v) of the circuit's own loads into `fresh`.
-
-    Returns how far their change from `used` can move any node's voltage (pu), for each of three groups of nodes.
-    """
-    one = spread(1.0)
-    bound_0, bound_1, bound_2 = spread(0.0), spread(0.0), spread(0.0)
-    for b in range(len(loads.is_special)):
-        law, block, place = N_COLUMNS * b, 4 * b, 2 * W * b
-        here, back = at(loads.begin, b), at(loads.end, b)
-        re, im = load(x, here) - load(x, back), load(x, here + W) - load(x, back + W)
-        square = fma(re, re, im * im)
-        inverse = one / square
-        g_re = fma(spread_at(loads.law, law + CP), inverse, spread_at(loads.law, law + CZ))
-        g_im = fma(spread_at(loads.law, law + CP + 1), inverse, spread_at(loads.law, law + CZ + 1))
-        if loads.has_current[b]:
-            per_volt = root(inverse)
-            g_re = fma(spread_at(loads.law, law + CI), per_volt, g_re)
-            g_im = fma(spread_at(loads.law, law + CI + 1), per_volt, g_im)
-        least, most = spread_at(loads.law, law + MIN_SQUARED), spread_at(loads.law, law + MAX_SQUARED)
-        if loads.series_at[b] >= 0:
-            g_re, g_im = _in_series(square * root(inverse), loads.series, loads.series_at[b])
-        if any_less(square, least) or any_less(most, square):
-            per_volt = root(inverse)
-            low = spread_at(loads.law, law + EDGE_LOW)
-            y_re, y_im = spread_at(loads.law, law + Y_BELOW), spread_at(loads.law, law + Y_BELOW + 1)
-            s_re, s_im = spread_at(loads.law, law + CURRENT_SLOPE), spread_at(loads.law, law + CURRENT_SLOPE + 1)
-            s_re = fma(spread_at(loads.law, law + CURRENT_AT_0), per_volt, s_re)
-            s_im = fma(spread_at(loads.law, law + CURRENT_AT_0 + 1), per_volt, s_im)
-            volts = square * per_volt
-            s_re, s_im = where_less(low, volts, s_re, y_re), where_less(low, volts, s_im, y_im)
-            g_re, g_im = where_less(square, least, s_re, g_re), where_less(square, least, s_im, g_im)
-            g_re = where_less(most, square, spread_at(loads.law, law + Y_ABOVE), g_re)
-            g_im = where_less(most, square, spread_at(loads.law, law + Y_ABOVE + 1), g_im)
-        if loads.varies[b]:
-            scale = load(share, at(loads.share_place, b))
-            g_re, g_im = g_re * scale, g_im * scale
-        a00, a01 = spread_at(loads.block, block), spread_at(loads.block, block + 1)
-        a10, a11 = spread_at(loads.block, block + 2), spread_at(loads.block, block + 3)
-        out_re = fma(a00 - g_re, re, (a01 + g_im) * im)
-        out_im = fma(a10 - g_im, re, (a11 - g_re) * im)
-        if loads.is_special[b]:
-            own_law, own_block = part(loads.law, law), part(loads.block, block)
-            own_share = part(share, loads.share_place[b])
-            _special(x, here, back, own_law, own_block, fresh, place, own_share, loads.varies[b])
-            out_re, out_im = load(fresh, place), load(fresh, place + W)
-        store(fresh, place, out_re)
-        store(fresh, place + W, out_im)
-        change = length(out_re - load(used, place), out_im - load(used, place + W))
-        bound_0 = fma(spread_at(loads.reach, 3 * b), change, bound_0)
-        bound_1 = fma(spread_at(loads.reach, 3 * b + 1), change, bound_1)
-        bound_2 = fma(spread_at(loads.reach, 3 * b + 2), change, bound_2)
-    return bound_0, bound_1, bound_2
-
-
-@inner
-def _in_series(volts: Any, series: Any, first: Any) -> Any:
-    """Conductance and susceptance of a law that is a Chebyshev series in the voltage (Clenshaw's recurrence)."""
-    u = (volts - spread_at(series, first)) * spread_at(series, first + 1)
-    twice = u + u
-    re, im, re2, im2 = spread(0.0), spread(0.0), spread(0.0), spread(0.0)
-    for k in range(SERIES_DEGREE, 0, -1):
-        own = first + 2 + k
-        re, re2 = fma(twice, re, spread_at(series, own) - re2), re
-        im, im2 = fma(twice, im, spread_at(series, own + SERIES_DEGREE + 1) - im2), im
-    re = fma(u, re, spread_at(series, first + 2) - re2)
-    im = fma(u, im, spread_at(series, first + 2 + SERIES_DEGREE + 1) - im2)
-    return re, im
-
-
-@inner
-def _special(
-    x: Floats,
-    here: int,
-    back: int,
-    law: Floats,
-    block: Floats,
-    fresh: Floats,
-    place: int,
-    share: Floats,
-    varies: bool,
-) -> None:
-    """Remainders of a load branch whose law has no three coefficients, lane by lane."""
-    for lane in range(W):
-        re, im = x[here + lane] - x[back + lane], x[here + W + lane] - x[back + W + lane]
-        g_re, g_im = law_admittance(law, np.sqrt(re * re + im * im))
-        if varies:
-            g_re, g_im = g_re * share[lane], g_im * share[lane]
-        fresh[place + lane] = (block[0] - g_re) * re + (block[1] + g_im) * im
-        fresh[place + W + lane] = (block[2] - g_im) * re + (block[3] - g_re) * im
-
-
 @kernel
 def solve_chunks(address: int, step: int) -> int:
     """Power flows of all lanes asked for at `power` (chunk, port, 2, lane), W and var, from and into `state`.
@@ -249,7 +142,7 @@ def solve_chunks(address: int, step: int) -> int:
         tables.out,
     )
     n_ports = ports.begin.shape[1]
-    x, rhs, fresh, done, rounds = work.x, work.rhs, work.fresh, work.done, work.rounds
+    x, rhs, done, rounds = work.x, work.rhs, work.done, work.rounds
     current = work.current
     one, half, zero, tolerance = spread(1.0), spread(0.5), spread(0.0), spread(tolerance_pu)
     for c in range(len(factor_of_chunk)):
@@ -265,7 +158,8 @@ def solve_chunks(address: int, step: int) -> int:
         begin, end, law = ports.begin[c], ports.end[c], ports.law[c]
         reach, has_rhs, s = ports.reach[c], ports.at_node[c], power[c]
         alike = ports.block_of_chunk[c] >= 0
-        used, v, remainder = state.port_a[c], state.port_v[c], state.remainder[c]
+        used, v = state.port_a[c], state.port_v[c]
+        remainder, fresh = state.remainder[c], work.fresh
         for place in range(0, len(rhs), W):
             store(rhs, place, zero)
         store(done, 0, one - load(work.wanted, 0))
@@ -282,7 +176,7 @@ def solve_chunks(address: int, step: int) -> int:
             _substitute(x, rhs, remainder, has_rhs, p, factors, which)
             store(rounds, 0, load(rounds, 0) + one - load(done, 0))
             correct_held(x, load_share[c], done, part(work.trusted, W * c), tables.held)
-            bound_0, bound_1, bound_2 = _load_remainders(x, fresh, remainder, loads, load_share[c])
+            bound_0, bound_1, bound_2 = load_remainders(x, fresh, remainder, loads, load_share[c])
             read_ports(x, begin, end, v, alike)
             port_currents(v, current, s, law, n_ports)
             bound_0, bound_1, bound_2 = bound_ports(current, used, reach, n_ports, bound_0, bound_1, bound_2)
@@ -290,23 +184,20 @@ def solve_chunks(address: int, step: int) -> int:
             for bound in (bound_0, bound_1, bound_2):
                 near = where_less(bound, allowed, near, zero)
             store(done, 0, higher(near, load(done, 0)))
-            if not any_less(load(done, 0), half):
+            if not any_less(load(done, 0), half) or turn + 1 == max_iterations:
                 break
-            if turn == 0:
+            if any_less(half, load(done, 0)):
                 for place in range(0, len(fresh), W):
-                    store(work.began, place, load(remainder, place))
-            for place in range(0, len(fresh), W):
-                store(remainder, place, where_less(load(done, 0), half, load(fresh, place), load(remainder, place)))
+                    store(fresh, place, where_less(load(done, 0), half, load(fresh, place), load(remainder, place)))
+            # Those that the flow began from stay where they are.
+            remainder, fresh = fresh, work.other if turn == 0 else remainder
             settle_ports(v, used, s, law, ports, c, load(done, 0), work)
         # The next flow starts from the remainders at these voltages; where there are none, from where this one began.
+        began = state.remainder[c]
         for place in range(0, len(fresh), W):
-            store(remainder, place, load(fresh, place))
+            store(began, place, where_less(load(done, 0), half, load(began, place), load(fresh, place)))
         if any_less(load(done, 0), half):
             restore_held(load_share[c], done, tables.held)
-            for place in range(0, len(fresh), W):
-                store(
-                    remainder, place, where_less(load(done, 0), half, load(work.began, place), load(remainder, place))
-                )
             for place in range(0, len(used), W):
                 store(v, place, where_less(load(done, 0), half, load(work.began_v, place), load(v, place)))
                 store(used, place, where_less(load(done, 0), half, load(work.began_a, place), load(used, place)))

@@ -91,7 +91,7 @@ class OwnLoadTally(NamedTuple):
     """
 
     share: Floats1
-    load: Ints1
+    load: Floats1
     own_pu: Floats1
     steps: Ints1
     worst_share: Floats1
@@ -228,7 +228,7 @@ def _add_own_loads(t: OwnLoadTally, step: int, tolerance: float) -> None:
         if missing > tolerance:
             t.steps[s] += 1
             if missing > abs(t.worst_share[s] - 1.0):
-                t.worst_share[s], t.worst_load[s] = t.share[s], t.load[s]
+                t.worst_share[s], t.worst_load[s] = t.share[s], int(t.load[s])
                 t.worst_pu[s], t.worst_step[s] = t.own_pu[s], step
 
 
