@@ -29,13 +29,26 @@ _TRIED_MAX = 20_000
 
 
 def binding_rows(slopes: Floats, floor: Floats, low: Floats, high: Floats) -> Bools:
-    """Rows of floor + slopes x >= m that no other one implies wherever low <= x <= high."""
-    difference = slopes[:, None, :] - slopes[None, :, :]
-    least = floor[:, None] - floor[None, :] + np.minimum(difference * low, difference * high).sum(axis=-1)
-    is_implied = least >= 0.0
-    # Of equal rows the first stays.
-    is_implied &= ~(is_implied.T & (np.arange(len(floor))[:, None] <= np.arange(len(floor))))
-    return np.asarray(~is_implied.any(axis=1))
+    """Rows of floor + slopes x >= m that no other one implies wherever low <= x <= high; of equal ones the first."""
+    at_middle = floor + slopes @ (0.5 * (low + high))
+    left, those = np.arange(len(floor)), []
+    # One after the other, the tightest first, takes those along that it implies; most rows go with a few.
+    while len(left):
+        one = left[at_middle[left].argmin()]
+        those.append(one)
+        left = left[_least(slopes[left] - slopes[one], floor[left] - floor[one], low, high) < 0.0]
+    kept = np.sort(np.array(those, dtype=np.int64))
+    difference = slopes[kept][:, None, :] - slopes[kept][None, :, :]
+    is_implied = _least(difference, floor[kept][:, None] - floor[kept][None, :], low, high) >= 0.0
+    np.fill_diagonal(is_implied, False)
+    bind = np.zeros(len(floor), dtype=np.bool_)
+    bind[kept] = ~is_implied.any(axis=1)
+    return bind
+
+
+def _least(slopes: Floats, floor: Floats, low: Floats, high: Floats) -> Floats:
+    """The least of floor + slopes x over low <= x <= high, along the last axis."""
+    return np.asarray(floor + np.minimum(slopes * low, slopes * high).sum(axis=-1))
 
 
 def best_whole(

@@ -20,6 +20,7 @@ from g2g_opt.scenario import Scenario
 from solvers.taps.settings import TapProblem, solve_taps
 from studies.shared.side_by_side import RunRequest, Wanted, together
 from studies.shared.tap_range import TapRange, Taps, measured_loading_slopes, measured_tap_slopes
+from studies.shared.voltage_forecast import VoltageForecast
 
 FORESIGHT = "taps found with foresight: one setting per size, chosen knowing the hour"
 
@@ -79,7 +80,8 @@ class TapSearch:
     """Finds taps under which a plan keeps the limits, if it can.
 
     The voltage change per tap step is measured once on the circuit; each round solves the tap model on the extreme
-    voltages of the last run and simulates its answer. The taps that last worked are tried first.
+    voltages of the last run and simulates its answer. The taps that last worked are tried first, where sizes near this
+    one do not show that they will not do: then those that do by the same model on the voltages that are forecast.
 
     With several `scenarios` one tap setting has to do for all of them, and `failures_allowed` of them may miss limits.
     A plan under own control has no taps to find: it is simulated once, as it is.
@@ -100,6 +102,7 @@ class TapSearch:
         self._trace_dir = trace_dir
         # What is measured once on the circuit: voltages ("pu") and loadings by tap step.
         self._slopes: dict[str, NDArray[np.float64]] = {}
+        self._forecast = VoltageForecast()
         self._range = TapRange.of(feeder)
         self.last_good: Taps = self._range.taps(self._range.study)
 
@@ -118,11 +121,12 @@ class TapSearch:
         trials: list[TapTrial] = []
         if plan.tap_mode == "own control":
             return [(yield from self._try(plan))]
-        waiting: list[Taps] = [self.last_good if first is None else first]
+        waiting: list[Taps] = [self._first_taps(plan) if first is None else first]
         while waiting and len(trials) < MAX_ROUNDS:
             now, waiting = waiting[: MAX_ROUNDS - len(trials)], waiting[MAX_ROUNDS - len(trials) :]
             done: list[TapTrial] = yield from together([self._try(replace(plan, taps=taps)) for taps in now])
             trials += done
+            self._note(done)
             kept = [trial.taps for trial in done if trial.kept]
             if kept:
                 self.last_good = kept[0]
@@ -136,6 +140,51 @@ class TapSearch:
                     ]
         # A size is judged by its best round: one that failed to converge comes after one that has figures.
         return sorted(trials, key=TapTrial.merit)
+
+    def _first_taps(self, plan: Plan) -> Taps:
+        """Taps to try first: those that worked last, or others where by what was seen they will not do."""
+        if not self._optimise or "pu" not in self._slopes:
+            return self.last_good
+        last = self._ratio(self.last_good)
+        forecast = self._forecast.at(_size(plan), last, self._slopes["pu"] / self._range.step_pu)
+        if forecast is None:
+            return self.last_good
+        problem = self._problem(last, *forecast)
+        margin = min((forecast[0] - problem.v_min_pu).min(), (problem.v_max_pu - forecast[1]).min())
+        solution = solve_taps(problem, margin_over=HOPELESS_MARGIN_PU) if margin < 0.0 else None
+        return self.last_good if solution is None else self._range.moved(last, solution.steps)
+
+    def _note(self, trials: Sequence[TapTrial]) -> None:
+        """What sizes had for voltages under taps that were tried."""
+        for trial in trials:
+            solved = [run for run in trial.runs if run.failure is None]
+            if self._optimise and solved:
+                self._forecast.note(_size(trial.plan), self._ratio(trial.taps), *self._extremes(solved))
+
+    def _ratio(self, taps: Taps) -> NDArray[np.float64]:
+        """Ratios (pu) in the order of the range."""
+        by_name = dict(taps)
+        return np.array([by_name[name] for name in self._range.names])
+
+    def _extremes(self, runs: Sequence[Outcome]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Lowest and highest voltages (pu) of all runs."""
+        lowest = np.min([run.summary.lowest_pu for run in runs], axis=0)
+        return lowest, np.max([_highest_pu(run, self._limits) for run in runs], axis=0)
+
+    def _problem(
+        self, ratio: NDArray[np.float64], lowest_pu: NDArray[np.float64], highest_pu: NDArray[np.float64]
+    ) -> TapProblem:
+        """The tap model at ratios under which voltages are these."""
+        down, up = self._range.steps_left(ratio)
+        return TapProblem(
+            lowest_pu=lowest_pu,
+            highest_pu=highest_pu,
+            slope_pu_per_step=self._slopes["pu"],
+            steps_down=down,
+            steps_up=up,
+            v_min_pu=self._limits.voltage_min_pu,
+            v_max_pu=self._limits.voltage_max_pu,
+        )
 
     def _try(self, plan: Plan) -> Wanted[TapTrial]:
         """One plan in the scenarios; if too many of the first ones miss the limits, the others are left out."""
@@ -151,19 +200,9 @@ class TapSearch:
 
         First those that load the circuit least within the band, where a rating is passed.
         """
-        slopes = self._measured("pu", measured_tap_slopes, plan)
-        found, taps = self._range, dict(plan.taps)
-        ratio = np.array([taps[name] for name in found.names])
-        down, up = found.steps_left(ratio)
-        problem = TapProblem(
-            lowest_pu=np.min([run.summary.lowest_pu for run in runs], axis=0),
-            highest_pu=np.max([_highest_pu(run, self._limits) for run in runs], axis=0),
-            slope_pu_per_step=slopes,
-            steps_down=down,
-            steps_up=up,
-            v_min_pu=self._limits.voltage_min_pu,
-            v_max_pu=self._limits.voltage_max_pu,
-        )
+        self._measured("pu", measured_tap_slopes, plan)
+        ratio = self._ratio(plan.taps)
+        problem = self._problem(ratio, *self._extremes(runs))
         broken = {check.criterion for run in runs for check in run.verdict.broken}
         wanted: list[tuple[TapProblem, float]] = []
         if any(criterion.is_thermal for criterion in broken):
@@ -173,7 +212,7 @@ class TapSearch:
         for one, hopeless in wanted:
             solution = solve_taps(one, margin_over=hopeless)
             if solution is not None:
-                yield found.moved(ratio, solution.steps)
+                yield self._range.moved(ratio, solution.steps)
 
     def _of_loadings(self, problem: TapProblem, plan: Plan, runs: Sequence[Outcome]) -> TapProblem:
         """The same problem with the room of loadings below their limits, inside the band."""
@@ -199,6 +238,11 @@ class TapSearch:
         if what not in self._slopes:
             self._slopes[what] = measure(plan, self._scenarios[0], self._feeder, self._limits, self._trace_dir)
         return self._slopes[what]
+
+
+def _size(plan: Plan) -> float:
+    """By which plans of the same sites are near to each other: replicas of all of them."""
+    return float(sum(site.n_replicas for site in plan.sites))
 
 
 def _may_be_mended(run: Outcome) -> bool:
