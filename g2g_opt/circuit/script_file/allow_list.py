@@ -102,7 +102,7 @@ PROPERTIES_OF_FILES = frozenset({"csvfile", "sngfile", "dblfile", "pqcsvfile"})
 # `action` saves to files, but for shapes, where "normalize" computes.
 _SHAPES = frozenset({"loadshape", "tshape", "priceshape"})
 _METERS = frozenset({"monitor", "energymeter"})
-_CLASSES_REFUSED = frozenset({"dynamicexp", "vccs"})  # formulas and models of one's own
+CLASSES_REFUSED = frozenset({"dynamicexp", "vccs"})  # formulas and models of one's own
 
 # Commands of an edit file besides the properties of an element, and classes whose objects elements have taken over.
 OPENS = frozenset({"open", "close"})
@@ -137,7 +137,7 @@ def words() -> Words:
     return Words(
         _lower(stored["commands"]),
         _lower(stored["options"]),
-        {name: names for name, names in properties.items() if name not in _CLASSES_REFUSED},
+        {name: names for name, names in properties.items() if name not in CLASSES_REFUSED},
     )
 
 

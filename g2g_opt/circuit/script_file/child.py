@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from g2g_opt.circuit.opendss_circuit import Circuit
+from g2g_opt.circuit.script_file.unmade_names import unmade_names
 from g2g_opt.circuit.unconnected import raise_on_unconnected
 from g2g_opt.errors import G2GError, InputError
 
@@ -96,7 +97,10 @@ def compile_in_child(commands: Sequence[str], places: Sequence[str], source: Pat
             raise InputError(f"{source}{at}: {_cause(ended.returncode, ended.stderr)}")
     answer = json.loads(ended.stdout)
     if "error" in answer:
-        raise InputError(f"{source}{_words(answer['command'], places)}: {answer['error']}")
+        at, told = answer["command"], str(answer["error"])
+        if at is not None and (unmade := unmade_names(commands, at)):
+            told = f"{told.rstrip('.')}: {unmade}"
+        raise InputError(f"{source}{_words(at, places)}: {told}")
     return str(answer["digest"])
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from g2g_opt.errors import did_you_mean
+
 # A name as it is, or in quotes or brackets of any kind.
 _NAME = r"""(?:["'(\[{]([^"')\]}]+)["')\]}]|([^\s"]+))(?:\s|$)"""
 _NEW = re.compile(rf"new\s+{_NAME}", re.IGNORECASE)
@@ -22,5 +24,7 @@ def changes_of_missing(commands: Sequence[str], places: Sequence[str]) -> list[s
         elif (change := _CHANGE.match(command)) is not None:
             name = change[1] or change[2]
             if "." in name and "*" not in name and name.lower() not in made:
-                found.append(f"{place}: {command.split()[0]} {name}; there is no such element, and nothing is changed")
+                hint = did_you_mean(name, made)
+                told = "there is no such element, and nothing is changed"
+                found.append(f"{place}: {command.split()[0]} {name}; {told}{hint}")
     return found

@@ -17,7 +17,7 @@ from g2g_opt.circuit.script_file.files import CircuitFiles
 from g2g_opt.circuit.script_file.line_copies import with_copied_impedances
 from g2g_opt.circuit.script_file.missing_elements import changes_of_missing
 from g2g_opt.circuit.script_file.tokens import Parameter, ScriptError, parameters, quoted, script_lines
-from g2g_opt.errors import InputError
+from g2g_opt.errors import InputError, did_you_mean
 
 _INCLUDES_MAX = 64  # files that include each other, one within the other
 _CONSENT = "remove the line, or run with --trust-circuit if the circuit is your own"
@@ -185,7 +185,8 @@ class _Reader:
             return
         verb = allowed.find_word(first.value, allowed.words().commands)
         if verb is None:
-            raise ScriptError(f"{first.value!r} is no OpenDSS command")
+            hint = did_you_mean(first.value, allowed.words().commands)
+            raise ScriptError(f"{first.value!r} is no OpenDSS command{hint}")
         if verb in allowed.DESCRIBES:
             self._describe(verb, rest)
         elif verb in allowed.MORE:
@@ -298,9 +299,13 @@ class _Reader:
             self._pass(str(edited), passed[1:])
 
     def _known_class(self, name: str) -> str:
-        if name.lower() not in allowed.words().properties:
-            raise ScriptError(f"the class {name!r} is not one that describes a network; {_CONSENT}")
-        return name.lower()
+        kind, known = name.lower(), allowed.words().properties
+        if kind in known:
+            return kind
+        hint = did_you_mean(name, known)
+        if hint and kind not in allowed.CLASSES_REFUSED:
+            raise ScriptError(f"there is no class {name!r}{hint}")
+        raise ScriptError(f"the class {name!r} is not one that describes a network; {_CONSENT}")
 
     def _properties(self, kind: str, given: list[Parameter]) -> list[Parameter]:
         if not kind:
@@ -316,7 +321,8 @@ class _Reader:
             else:
                 found = allowed.find_word(parameter.name, known)
                 if found is None:
-                    raise ScriptError(f"the class {kind} has no property {parameter.name!r}")
+                    hint = did_you_mean(parameter.name, known)
+                    raise ScriptError(f"the class {kind} has no property {parameter.name!r}{hint}")
                 name, at = found, known.index(found)
             what = allowed.what_of_property(kind, name, parameter.value)
             if what == "refused":
@@ -336,7 +342,8 @@ class _Reader:
                 raise ScriptError(f"{verb} {parameter} names no option; write {verb} option=value")
             name = allowed.find_word(parameter.name, allowed.words().options)
             if name is None:
-                raise ScriptError(f"{verb} has no option {parameter.name!r}")
+                hint = did_you_mean(parameter.name, allowed.words().options)
+                raise ScriptError(f"{verb} has no option {parameter.name!r}{hint}")
             if name in allowed.OPTIONS_LEFT_OUT | allowed.OPTIONS_OF_REPORTS:
                 if parameter.value.lower() not in allowed.OFF:
                     why = _REPORTS if name in allowed.OPTIONS_OF_REPORTS else _TRACES
