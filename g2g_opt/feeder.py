@@ -18,6 +18,7 @@ from g2g_opt.circuit.branches import read_branches
 from g2g_opt.circuit.copies import copied_notes
 from g2g_opt.circuit.direct import open_direct
 from g2g_opt.circuit.elements import load_branches
+from g2g_opt.circuit.frequencies import frequency_notes
 from g2g_opt.circuit.node_roles import classify_buses
 from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.circuit.parts import Branch, Bus, LoadBranch, Regulator
@@ -67,11 +68,11 @@ class Feeder:
     leaves its regulators; `isolated_buses` no source serves on any phase; `exclude_buses` are left out of voltage
     metrics; `service_buses` are the sites' own buses behind a transformer of theirs, by bus; `own_loads` are the
     circuit's customers; `regulator_notes` name controls that move no changer of their own, `source_notes` sources of
-    a negative impedance, `unstated_notes` elements that act by a default, and copies that lack what they copy;
-    `candidate_buses` are the places a site may go; `zones` are named groups of buses; `ofo` holds the feeder's tuning
-    of the OFO controller (equations, section 4); `state` says in which state a circuit is studied (`studied_state`; the
-    constants of a bundled feeder), `restless` why its controls did not come to rest in it, `left_out` which lines of
-    its files were passed over.
+    a negative impedance and what is of another frequency, `unstated_notes` elements that act by a default, and copies
+    that lack what they copy; `candidate_buses` are the places a site may go; `zones` are named groups of buses; `ofo`
+    holds the feeder's tuning of the OFO controller (equations, section 4); `state` says in which state a circuit is
+    studied (`studied_state`; the constants of a bundled feeder), `restless` why its controls did not come to rest in
+    it, `left_out` which lines of its files were passed over.
     """
 
     name: str
@@ -291,7 +292,7 @@ def _parts(commands: tuple[str, ...]) -> dict[str, Any]:
         "isolated_buses": tuple(sorted(bus.name for bus in buses.values() if not bus.phases and not bus.neutral)),
         "own_loads": _own_loads(circuit, loads),
         "regulator_notes": found.notes,
-        "source_notes": source_notes(circuit),
+        "source_notes": (*source_notes(circuit), *frequency_notes(circuit, commands)),
         "unstated_notes": (*unstated_notes(circuit), *copied_notes(commands), *otherwise_notes(commands)),
     }
 
