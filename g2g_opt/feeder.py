@@ -23,6 +23,7 @@ from g2g_opt.circuit.node_roles import classify_buses
 from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.circuit.parts import Branch, Bus, LoadBranch, Regulator
 from g2g_opt.circuit.regulators import read_regulators
+from g2g_opt.circuit.script_file.conductor_data import conductor_gaps, why_of_conductors
 from g2g_opt.circuit.script_file.described_elements import stated_ratings
 from g2g_opt.circuit.script_file.reading import is_own_circuit, read_circuit
 from g2g_opt.circuit.sources import source_notes
@@ -135,7 +136,8 @@ class Feeder:
         try:
             commands, words, parts = settle(circuit.commands, circuit.digest, at)
         except InputError as error:
-            raise InputError(f"{master}: {error}") from error
+            why = why_of_conductors(circuit.commands, str(error))
+            raise InputError(f"{master}: {error}{why}") from error
         # A compiled circuit lists its source bus first.
         source = next(iter(parts["buses"]))
         baseless = [bus.name for bus in parts["buses"].values() if bus.kv_ln <= 0.0]
@@ -293,7 +295,12 @@ def _parts(commands: tuple[str, ...]) -> dict[str, Any]:
         "own_loads": _own_loads(circuit, loads),
         "regulator_notes": found.notes,
         "source_notes": (*source_notes(circuit), *frequency_notes(circuit, commands)),
-        "unstated_notes": (*unstated_notes(circuit), *copied_notes(commands), *otherwise_notes(commands)),
+        "unstated_notes": (
+            *unstated_notes(circuit),
+            *filter(None, [conductor_gaps(commands)]),
+            *copied_notes(commands),
+            *otherwise_notes(commands),
+        ),
     }
 
 
