@@ -25,6 +25,7 @@ from g2g_opt.circuit.parts import Branch, Bus, LoadBranch, Regulator
 from g2g_opt.circuit.regulators import read_regulators
 from g2g_opt.circuit.script_file.conductor_data import conductor_gaps, why_of_conductors
 from g2g_opt.circuit.script_file.described_elements import stated_ratings
+from g2g_opt.circuit.script_file.lost_ratings import lost_rating_notes
 from g2g_opt.circuit.script_file.reading import is_own_circuit, read_circuit
 from g2g_opt.circuit.sources import source_notes
 from g2g_opt.circuit.stated_otherwise import otherwise_notes
@@ -286,11 +287,12 @@ def _parts(commands: tuple[str, ...]) -> dict[str, Any]:
     regulators = found.regulators
     loads = load_branches(circuit)
     buses = classify_buses(circuit, loads)
+    branches = tuple(read_branches(circuit, ask_stated=True, ratings=stated_ratings(commands)))
     return {
         "buses": MappingProxyType(buses),
         "regulators": MappingProxyType(regulators),
         "compiled_taps": MappingProxyType({name: circuit.tap(regulator) for name, regulator in regulators.items()}),
-        "branches": tuple(read_branches(circuit, ask_stated=True, ratings=stated_ratings(commands))),
+        "branches": branches,
         "isolated_buses": tuple(sorted(bus.name for bus in buses.values() if not bus.phases and not bus.neutral)),
         "own_loads": _own_loads(circuit, loads),
         "regulator_notes": found.notes,
@@ -298,6 +300,7 @@ def _parts(commands: tuple[str, ...]) -> dict[str, Any]:
         "unstated_notes": (
             *unstated_notes(circuit),
             *filter(None, [conductor_gaps(commands)]),
+            *lost_rating_notes(commands, branches),
             *copied_notes(commands),
             *otherwise_notes(commands),
         ),

@@ -15,7 +15,7 @@ BATCH = "batchedit"
 RATINGS = ("normamps", "emergamps")
 _READ_PATTERN = re.compile(r"\^?([\w\-.]|(?<=\.)\*)*\$?")
 # Make a line of conductors, whose ratings it takes.
-_WIRED = ("geometry", "spacing", "wires", "cncables", "tscables", "conductors")
+WIRED = ("geometry", "spacing", "wires", "cncables", "tscables", "conductors")
 
 
 def stated_ratings(commands: Sequence[str]) -> Mapping[str, frozenset[str]]:
@@ -46,7 +46,7 @@ def _take(name: str, given: Sequence[Parameter], found: dict[str, set[str]], wir
             own.clear()
             own.update(found.get(other, ()))
             (wired.add if other in wired else wired.discard)(name)
-        elif word in _WIRED:
+        elif word in WIRED:
             wired.add(name)
         elif word in RATINGS:
             own.add(word)
