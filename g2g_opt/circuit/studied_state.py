@@ -20,6 +20,7 @@ from g2g_opt.circuit.element_properties import ElementProperties
 from g2g_opt.circuit.elements import elements
 from g2g_opt.circuit.frequencies import raise_on_silent_sources
 from g2g_opt.circuit.inverters import is_without_mode, read_inverters
+from g2g_opt.circuit.missed_targets import missed_targets
 from g2g_opt.circuit.opendss_circuit import SETTLING_ROUNDS, Circuit
 from g2g_opt.circuit.overrun_buffers import raise_on_overrun
 from g2g_opt.circuit.own_units import units_in_words
@@ -124,6 +125,8 @@ def studied_state(commands: Sequence[str], at: datetime | None = None) -> Studie
             words.append(f"{restless}: nothing was moved")
     if moved:
         words.append("its controls were settled once without a site and moved: " + "; ".join(moved))
+    if not restless:
+        words += missed_targets(circuit, controls.get("storagecontroller", []))
     words += [*allocation_words(circuit, commands), *units_in_words(circuit), *_inverter_words(circuit, controls)]
     by_clock = [name for name in controls.get("capcontrol", []) if _follows_the_clock(circuit, name)]
     if by_clock:

@@ -72,3 +72,39 @@ def test_what_a_control_dispatched_is_held(units: str, tmp_path: Path) -> None:
     held_kw = -float(circuit.ask_array("CktElement_Get_Powers", "double")[0::2].sum())
     assert held_kw > 250.0
     assert any(f"{held_kw:,.1f} kW" in word or f"{held_kw:,.0f} kW" in word for word in feeder.state)
+
+
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        # The feeder takes 2,040 kW without its storage, three times its largest phase 2,040: balanced.
+        ("modedis=peakshave kwtarget=1000", "reach its target at line.l: 1,000 kW, while 1,7"),
+        ("modedis=peakshave kwtarget=1800", ""),
+        ("modedis=i-peakshave kwtarget=0.06", "reach its target at line.l: 0.06 kA, while 0.08"),
+        ("modedis=i-peakshave kwtarget=0.12", ""),
+    ],
+)
+def test_a_target_that_storage_does_not_reach_is_told(target: str, told: str, tmp_path: Path) -> None:
+    path = tmp_path / "own.dss"
+    units = CONTROLLER.replace("modedis=peakshave kwtarget=1000", target)
+    path.write_text(CIRCUIT.format(units=units), encoding="utf-8")
+    words = [line for line in Feeder.from_dss(path).state if line.startswith("storagecontroller c")]
+    assert len(words) == int(bool(told))
+    if told:
+        assert told in words[0]
+        assert words[0].endswith("its storage gives 300 kW")
+
+
+def test_a_target_is_told_as_its_controller_counts_it(tmp_path: Path) -> None:
+    """It takes the largest phase three times: 3 times 883 kW where 2,100 are drawn."""
+    path = tmp_path / "own.dss"
+    more = "New Load.one bus1=end.1 phases=1 kv=7.2 kw=300 pf=0.95\n" + CONTROLLER
+    path.write_text(CIRCUIT.format(units=more), encoding="utf-8")
+    feeder = Feeder.from_dss(path)
+    dss = feeder.direct()
+    dss.Circuit.SetActiveElement("line.l")
+    kw = dss.CktElement.Powers()[0:6:2]
+    (words,) = [line for line in feeder.state if line.startswith("storagecontroller c")]
+    assert (
+        f"{3 * max(kw):,.4g} kW flow there as it counts (3 times that of the largest phase, {sum(kw):,.4g} kW" in words
+    )
