@@ -127,7 +127,8 @@ def studied_state(commands: Sequence[str], at: datetime | None = None) -> Studie
         words.append("its controls were settled once without a site and moved: " + "; ".join(moved))
     if not restless:
         words += missed_targets(circuit, controls.get("storagecontroller", []))
-    words += [*allocation_words(circuit, commands), *units_in_words(circuit), *_inverter_words(circuit, controls)]
+    words += [*allocation_words(circuit, commands), *_units_as_studied(circuit, commands, settled)]
+    words += _inverter_words(circuit, controls)
     by_clock = [name for name in controls.get("capcontrol", []) if _follows_the_clock(circuit, name)]
     if by_clock:
         words.append(
@@ -152,6 +153,14 @@ def _inverter_words(circuit: Circuit, controls: dict[str, list[str]]) -> list[st
             "gives: what a volt-watt curve takes back is not held"
         )
     return words
+
+
+def _units_as_studied(circuit: Circuit, commands: Sequence[str], settled: Sequence[str]) -> list[str]:
+    """`units_in_words` of the state that `settled` makes, which is not the `circuit`'s where a curve holds watts back."""
+    if any(own.volt_watt is not None for own in read_inverters(circuit)):
+        circuit = Circuit([*commands, *settled])
+        circuit.solve_anew()
+    return units_in_words(circuit)
 
 
 def _follows_the_clock(circuit: Circuit, control: str) -> bool:
