@@ -156,7 +156,7 @@ def _inverter_words(circuit: Circuit, controls: dict[str, list[str]]) -> list[st
 
 
 def _units_as_studied(circuit: Circuit, commands: Sequence[str], settled: Sequence[str]) -> list[str]:
-    """`units_in_words` of the state that `settled` makes, which is not the `circuit`'s where a curve holds watts back."""
+    """`units_in_words` as `settled` leaves the units, other than in `circuit` where a curve holds watts back."""
     if any(own.volt_watt is not None for own in read_inverters(circuit)):
         circuit = Circuit([*commands, *settled])
         circuit.solve_anew()
