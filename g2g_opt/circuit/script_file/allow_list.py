@@ -170,3 +170,13 @@ def what_of_property(kind: str, name: str, value: str) -> str:
     if name == "action" and kind in _SHAPES:
         return "passed" if value.strip().lower().startswith("n") else "refused"
     return "passed"
+
+
+def array_file_word(name: str) -> str | None:
+    """The kind of file that OpenDSS takes the array for: "file" is written out, the others as short as one likes."""
+    name = name.lower()
+    if name == "file":
+        return name
+    return next(
+        (word for word in ("dblfile", "sngfile") if name and (word.startswith(name) or name.startswith(word))), None
+    )

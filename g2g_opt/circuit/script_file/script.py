@@ -13,10 +13,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from g2g_opt.circuit.script_file import allow_list as allowed
+from g2g_opt.circuit.script_file.described_elements import first_behind_clear
 from g2g_opt.circuit.script_file.files import CircuitFiles
 from g2g_opt.circuit.script_file.line_copies import with_copied_impedances
 from g2g_opt.circuit.script_file.missing_elements import changes_of_missing
-from g2g_opt.circuit.script_file.tokens import Parameter, ScriptError, parameters, quoted, script_lines
+from g2g_opt.circuit.script_file.tokens import (
+    Parameter,
+    ScriptError,
+    only_value,
+    parameters,
+    quoted,
+    script_lines,
+)
 from g2g_opt.errors import InputError, did_you_mean
 
 _INCLUDES_MAX = 64  # files that include each other, one within the other
@@ -94,6 +102,8 @@ class _Reader:
     # The class of the object that `~` goes on with; empty where none is, or where only OpenDSS knows it.
     _kind: str = ""
     _editing: bool = False
+    _circuit: str = ""
+    _begun_at: int = 0  # the place of the command that makes it
     _n_included: int = 0
     _n_lines: int = 0
 
@@ -199,9 +209,9 @@ class _Reader:
         elif verb in allowed.INCLUDES:
             self._include_named(verb, rest)
         elif verb in allowed.FOLDERS:
-            self._folder = self.files.folder(_only(verb, rest), self._folder)
+            self._folder = self.files.folder(only_value(verb, rest), self._folder)
         elif verb in allowed.COORDINATES:
-            path = self.files.data(_only(verb, rest), self._folder)
+            path = self.files.data(only_value(verb, rest), self._folder)
             self._pass(verb, [Parameter(None, str(path), '"')])
         elif verb in allowed.ESTIMATES:
             self._pass("allocateloads", [])
@@ -261,7 +271,7 @@ class _Reader:
 
     def _include_named(self, verb: str, rest: list[Parameter]) -> None:
         folder = self._folder
-        path = self.files.script(_only(verb, rest), folder)
+        path = self.files.script(only_value(verb, rest), folder)
         self.include(path)
         # As in OpenDSS: what was compiled leaves its folder behind, what was redirected to does not.
         self._folder = path.parent if verb == "compile" else folder
@@ -276,8 +286,16 @@ class _Reader:
         if kind == "circuit" and verb != "new":
             self._leave_out(f"{verb} {named}; OpenDSS changes nothing there, only at Vsource.source")
             return
+        if kind == "circuit":
+            self._begin_circuit(str(named))
         self._kind = kind
         self._pass(verb, [named, *self._properties(self._kind, rest[1:])])
+
+    def _begin_circuit(self, name: str) -> None:
+        if self._circuit and first_behind_clear(self.commands) <= self._begun_at:
+            beside = f"a second circuit beside {self._circuit}; keep one, or put Clear ahead of it"
+            raise ScriptError(f"New {name} makes {beside}, which takes the first one away")
+        self._circuit, self._begun_at = name, len(self.commands)
 
     def _edit_property(self, first: Parameter, rest: list[Parameter]) -> None:
         """`Load.name.kW=5`, or `kW=5` for the latest object."""
@@ -370,7 +388,7 @@ class _Reader:
             # OpenDSS would put the variable's value there, up to a dot or a caret.
             raise ScriptError(f"{named} holds a variable where the name of a value is expected")
         first, *rest = parameters(named.value)
-        word = _array_file_word(first.name or "")
+        word = allowed.array_file_word(first.name or "")
         if any("file" in (p.name or "").lower() for p in rest):
             raise ScriptError(f"{named} names a file in a way that cannot be followed")
         if word is None:
@@ -380,19 +398,3 @@ class _Reader:
         within = quoted(str(path), but='"')
         words = quoted(" ".join([f"{word}={within}", *(str(p) for p in rest)]))
         return Parameter(named.name, words[1:-1], words[0])
-
-
-def _array_file_word(name: str) -> str | None:
-    """The kind of file that OpenDSS takes the array for: "file" is written out, the others as short as one likes."""
-    name = name.lower()
-    if name == "file":
-        return name
-    return next(
-        (word for word in ("dblfile", "sngfile") if name and (word.startswith(name) or name.startswith(word))), None
-    )
-
-
-def _only(verb: str, rest: list[Parameter]) -> str:
-    if not rest or not rest[0].value:
-        raise ScriptError(f"{verb} names no file or folder")
-    return rest[0].value
