@@ -215,7 +215,9 @@ def _classify(
     usual = {*named, 4} if 1 <= neutral <= 3 else named or {int(number) for number in numbers}
     kept = [k for k in range(len(numbers)) if stiff[k] and k != at_neutral and int(numbers[k]) in usual]
     kept.sort(key=lambda k: int(numbers[k]))
-    three_wire = len(kept) > 1 and _has_no_neutral(block, open_v, kept, at_neutral, own_va)
+    three_wire, zero_over_positive = False, 0.0
+    if len(kept) > 1:
+        three_wire, zero_over_positive = _lacks_neutral(block, open_v, kept, at_neutral, own_va)
     if not three_wire:
         # Not by its own impedances, but by what stands there: a lateral behind an open conductor.
         reference = served_v[at_neutral] if at_neutral >= 0 else 0.0
@@ -243,7 +245,14 @@ def _classify(
     legs = len(kept) == len(phases) == 2 and _are_legs(to_neutral)
     legs = legs or (three_wire and len(kept) == 3 and _has_high_leg(bus, to_neutral))
     return replace(
-        bus, phases=phases, neutral=neutral, three_wire=three_wire, unserved=unserved, legs=legs, beyond=beyond
+        bus,
+        phases=phases,
+        neutral=neutral,
+        three_wire=three_wire,
+        unserved=unserved,
+        legs=legs,
+        beyond=beyond,
+        zero_over_positive=zero_over_positive,
     )
 
 
@@ -306,21 +315,27 @@ def _has_high_leg(bus: Bus, to_neutral: Complexes) -> bool:
     )
 
 
-def _has_no_neutral(block: Complexes, open_v: Complexes, phases: Sequence[int], neutral: int, own_va: float) -> bool:
-    """Do the phases lack a path for zero-sequence current, or a star of voltages, against their neutral?"""
+def _lacks_neutral(
+    block: Complexes, open_v: Complexes, phases: Sequence[int], neutral: int, own_va: float
+) -> tuple[bool, float]:
+    """Whether the phases lack a path for zero-sequence current, or a star of voltages, against their neutral; and of a
+    poor path its impedance over that of the positive sequence (0 of any other).
+    """
     z = block[np.ix_(phases, phases)]
     v = open_v[list(phases)]
     if neutral >= 0:
         z = z - block[list(phases), neutral][:, None] - block[neutral, list(phases)][None, :] + block[neutral, neutral]
         v = v - open_v[neutral]
     if np.abs(v).max() > _STAR * np.abs(v).min():
-        return True
+        return True, 0.0
     pairs = np.triu_indices(len(phases), 1)
     own = np.diag(z)
     positive = (own[:, None] + own[None, :] - z - z.T)[pairs].mean() / 2.0
     zero = z.sum() / len(phases)
     if abs(zero) <= _SURE_ZERO_SEQUENCE * abs(positive):
-        return False
+        return False, 0.0
     charging = zero.imag < -abs(zero.real)
     carried_va = (np.abs(v[:, None] - v[None, :])[pairs] ** 2).mean() / abs(zero)
-    return bool(charging or carried_va < own_va)
+    if charging or carried_va < own_va:
+        return True, 0.0
+    return False, float(abs(zero) / abs(positive))
