@@ -18,6 +18,7 @@ from g2g_opt.circuit.branches import read_branches
 from g2g_opt.circuit.copies import copied_notes
 from g2g_opt.circuit.direct import open_direct
 from g2g_opt.circuit.elements import load_branches
+from g2g_opt.circuit.faults import fault_notes
 from g2g_opt.circuit.frequencies import frequency_notes
 from g2g_opt.circuit.node_roles import classify_buses
 from g2g_opt.circuit.opendss_circuit import Circuit
@@ -70,10 +71,10 @@ class Feeder:
     leaves its regulators; `isolated_buses` no source serves on any phase; `exclude_buses` are left out of voltage
     metrics; `service_buses` are the sites' own buses behind a transformer of theirs, by bus; `own_loads` are the
     circuit's customers; `regulator_notes` name controls that move no changer of their own, `source_notes` sources of
-    a negative impedance and what is of another frequency, `unstated_notes` elements that act by a default, and copies
-    that lack what they copy; `candidate_buses` are the places a site may go; `zones` are named groups of buses; `ofo`
-    holds the feeder's tuning of the OFO controller (equations, section 4); `state` says in which state a circuit is
-    studied (`studied_state`; the constants of a bundled feeder), `restless` why its controls did not come to rest in
+    a negative impedance and what is of another frequency, `unstated_notes` elements that act by a default, faults, and
+    copies that lack what they copy; `candidate_buses` are the places a site may go; `zones` are named groups of buses;
+    `ofo` holds the feeder's tuning of the OFO controller (equations, section 4); `state` says in which state a circuit
+    is studied (`studied_state`; the constants of a bundled feeder), `restless` why its controls did not come to rest in
     it, `left_out` which lines of its files were passed over.
     """
 
@@ -299,6 +300,7 @@ def _parts(commands: tuple[str, ...]) -> dict[str, Any]:
         "source_notes": (*source_notes(circuit), *frequency_notes(circuit, commands)),
         "unstated_notes": (
             *unstated_notes(circuit),
+            *fault_notes(circuit),
             *filter(None, [conductor_gaps(commands)]),
             *lost_rating_notes(commands, branches),
             *copied_notes(commands),

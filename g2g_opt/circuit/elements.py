@@ -137,8 +137,8 @@ def _with_admittances(
 
 LINEAR_KINDS = frozenset({"line", "transformer", "autotrans", "capacitor", "reactor", "fault", "vsource", "isource"})
 
-# What draws or feeds in by a law of its own; it hangs on the network and connects nothing.
-DRAWING_KINDS = frozenset({"load", "generator", "pvsystem", "storage", "indmach012", "vccs", "upfc"})
+# What draws or feeds in by a law of its own; it hangs on the network and connects nothing. A UPFC lies in series.
+DRAWING_KINDS = frozenset({"load", "generator", "pvsystem", "storage", "indmach012", "vccs"})
 
 
 def source_currents_a(circuit: Circuit) -> NDArray[np.complex128]:

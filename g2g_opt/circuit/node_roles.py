@@ -31,6 +31,8 @@ _SOFT = 20.0
 # load; a stiff source with OpenDSS's zero-sequence impedance of 6 ohm beside it lies above 10 and is a path.
 _SURE_ZERO_SEQUENCE = 10.0
 _LEAST_OWN_VA = 1e3
+# A path that carries less than so many times the own load at full voltage is a poor one; a stiff source's is not.
+_POOR = 20.0
 # Below this share of its base a node has no voltage to speak of: a neutral, or a conductor that is not served.
 _NO_VOLTAGE_PU = 0.1
 # Voltages to a neutral are those of a star if the highest is at most so many times the lowest (120 and 208 V are not).
@@ -45,6 +47,8 @@ _LEGS = 1.87
 _LEADS_OUT = 1e-4
 # Holds parts without any path to ground, like OpenDSS's own shunts, only smaller.
 _HOLD_S = 1e-10
+# Share of that impedance above which nothing else holds a node: OpenDSS's shunts are millionths of windings.
+_LOOSE = 1e-2
 # Right-hand sides solved for at once.
 _COLUMNS = 16
 
@@ -108,6 +112,16 @@ def reached_nodes(
         if not len(new):
             return np.asarray(found)
         found |= np.isin(island, new)
+
+
+def ungrounded_nodes(n: int, elements: Sequence[LinearElement]) -> NDArray[np.bool_]:
+    """Which of `n` nodes may stand at any voltage to ground: no admittance, and no winding, holds them.
+
+    An ampere into all nodes lifts these alone to as much as `_HOLD_S` lets them; every other path is far stiffer.
+    """
+    everywhere = _Grid(n, elements, np.ones(n, dtype=np.complex128), np.ones(n, dtype=np.bool_))
+    size = np.abs(everywhere.open_v)
+    return np.asarray(size > _LOOSE / _HOLD_S)
 
 
 def _entries(elements: Sequence[LinearElement]) -> tuple[Ints, Ints, Complexes]:
@@ -338,4 +352,4 @@ def _lacks_neutral(
     carried_va = (np.abs(v[:, None] - v[None, :])[pairs] ** 2).mean() / abs(zero)
     if charging or carried_va < own_va:
         return True, 0.0
-    return False, float(abs(zero) / abs(positive))
+    return False, float(f"{abs(zero) / abs(positive):.3g}") if carried_va < _POOR * own_va else 0.0
