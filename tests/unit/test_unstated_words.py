@@ -261,3 +261,26 @@ def test_what_acts_by_a_default_stands_in_answers_as_well(tmp_path: Path) -> Non
     (note,) = feeder.source_notes
     assert note in unassessed_notes(feeder)
     assert describe_feeder(feeder).count(note) == 1
+
+
+REGULATOR = (
+    "New Transformer.reg phases=3 windings=2 buses=[mid after] conns=[wye wye] kvs=[12.47 12.47] kvas=[5000 5000] xhl=1",
+    "New Line.two bus1=after bus2=far r1=0.1 x1=0.2 length=1 units=km",
+    "New Load.far bus1=far kv=12.47 kw=100 kvar=20",
+)
+
+
+@pytest.mark.parametrize(
+    ("looks_at", "tap"), [("bus=far ptphase=3", 1.1), ("bus=far.3", 1.0), ("bus=far", 1.0), ("ptphase=3", 1.0)]
+)
+def test_a_regulator_that_looks_at_another_phase_of_a_remote_bus_is_named(
+    tmp_path: Path, looks_at: str, tap: float
+) -> None:
+    """It sees no voltage there, which would be within its band, and raises its tap to the end."""
+    control = f"New RegControl.r transformer=reg winding=2 vreg=120 band=2 ptratio=60 remoteptratio=60 {looks_at}"
+    found = [note for note in notes(tmp_path, *REGULATOR, control) if "remote bus" in note]
+    assert len(found) == int(tap > 1.0)
+    if found:
+        assert found[0].endswith("regcontrol.r (phase 3 of far)")
+    settled = Feeder.from_dss(tmp_path / "master.dss").compiled_taps["r"]
+    assert settled == pytest.approx(tap)
