@@ -264,7 +264,7 @@ def test_what_acts_by_a_default_stands_in_answers_as_well(tmp_path: Path) -> Non
 
 
 REGULATOR = (
-    "New Transformer.reg phases=3 windings=2 buses=[mid after] conns=[wye wye] kvs=[12.47 12.47] kvas=[5000 5000] xhl=1",
+    "New Transformer.reg phases=3 windings=2 buses=[mid after] kvs=[12.47 12.47] kvas=[5000 5000] xhl=1",
     "New Line.two bus1=after bus2=far r1=0.1 x1=0.2 length=1 units=km",
     "New Load.far bus1=far kv=12.47 kw=100 kvar=20",
 )
