@@ -45,8 +45,8 @@ def unstated_notes(circuit: Circuit) -> tuple[str, ...]:
         (
             _phases_of_remote_buses(circuit),
             "regulators that look at another phase than the first of a remote bus, of which OpenDSS knows one "
-            "conductor: they do not see its voltage and run to an end of their range or come to no rest; name the phase "
-            "at the bus (bus=far.3) and leave ptphase at 1",
+            "conductor: they do not see its voltage and run to an end of their range or come to no rest; name the "
+            "phase at the bus (bus=far.3) and leave ptphase at 1",
         ),
         (
             _switches_by_normal(circuit),
