@@ -133,8 +133,9 @@ def studied_state(commands: Sequence[str], at: datetime | None = None) -> Studie
     if by_clock:
         words.append(
             f"banks that follow the clock ({listed(by_clock, 6)}) stand where {clock[0]:02d}:{clock[1] // 60:02d} "
-            f"puts them{'' if at else ', the hour of a snapshot (--at studies another)'}; runs begin there, and the "
-            "clock stands still in runs through the hours of a profile"
+            f"puts them{'' if at else ', the hour of a snapshot (--at studies another)'}; runs begin there, in runs "
+            "through the hours of a profile they follow its hours where controls act, and stay there where taps are "
+            "fixed"
         )
     return StudiedState(tuple(settled), tuple(words), restless)
 
