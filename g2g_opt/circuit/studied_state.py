@@ -17,7 +17,7 @@ from g2g_opt.circuit.eased_generators import eased_generators
 from g2g_opt.circuit.element_names import as_word
 from g2g_opt.circuit.element_positions import CONTROLS, NOWHERE, OPEN, positions
 from g2g_opt.circuit.element_properties import ElementProperties
-from g2g_opt.circuit.elements import elements
+from g2g_opt.circuit.elements import elements, raise_on_same_names
 from g2g_opt.circuit.frequencies import raise_on_silent_sources
 from g2g_opt.circuit.inverters import is_without_mode, read_inverters
 from g2g_opt.circuit.missed_targets import missed_targets
@@ -55,11 +55,13 @@ class StudiedState:
 def studied_state(commands: Sequence[str], at: datetime | None = None) -> StudiedState:
     """The state of the circuit that `commands` build; see the module. At an hour, that of its own shapes.
 
-    Raises `InputError` as `studied_hour`, `raise_on_overrun` and `raise_on_silent_sources` do.
+    Raises `InputError` as `studied_hour`, `raise_on_overrun`, `raise_on_same_names` and
+    `raise_on_silent_sources` do.
     """
     circuit = Circuit(commands)
     raise_on_overrun(circuit)
     raise_on_silent_sources(circuit)
+    raise_on_same_names(circuit)
     switches, switch_words = switches_as_left(circuit, commands)
     if switches:
         commands = [*commands, *switches]

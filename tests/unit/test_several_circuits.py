@@ -40,3 +40,15 @@ def test_a_second_circuit_is_refused_as_such(tmp_path: Path) -> None:
     path.write_text(_OLD + TAIL + _NEW.replace("Clear\n", "").replace("Circuit.c", "Circuit.d"))
     with pytest.raises(InputError, match=r"line \d+: New Circuit\.d makes a second circuit beside Circuit\.c; .*Clear"):
         Feeder.from_dss(path)
+
+
+def test_two_elements_of_one_name_are_refused_by_it(tmp_path: Path) -> None:
+    """OpenDSS has both where duplicates are allowed, and finds one of them by its name: ratings, states and customers
+    of the other would be the first one's.
+    """
+    path = tmp_path / "c.dss"
+    path.write_text(HEAD + "Set AllowDuplicates=yes\nNew Load.l bus1=mid kV=12.47 kW=300\n" + TAIL)
+    with pytest.raises(InputError, match=r"more than one load\.l \(AllowDuplicates\)"):
+        Feeder.from_dss(path)
+    path.write_text(HEAD + "Set AllowDuplicates=yes\nNew Load.k bus1=mid kV=12.47 kW=300\n" + TAIL)
+    assert len(Feeder.from_dss(path).own_loads) == 2
