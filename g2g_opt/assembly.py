@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from g2g_opt.channel.links import Links
 from g2g_opt.circuit.clock_banks import RowClock, follows_the_clock
+from g2g_opt.circuit.studied_hour import hour_of
 from g2g_opt.controller.base import Controller
 from g2g_opt.coordinator import Coordinator
 from g2g_opt.data_files import TRACE_DIR, trace_folder
@@ -230,11 +231,11 @@ def profile_series(scenario: Scenario, feeder: Feeder) -> tuple[LoadShares | Non
 
 
 def row_clock(scenario: Scenario, feeder: Feeder) -> RowClock | None:
-    """The hours of the day of the profile's rows; None without a profile, or where no bank follows the clock."""
+    """The hours of the year of the profile's rows; None without a profile, or where no bank follows the clock."""
     if scenario.profile is None or not follows_the_clock(feeder.commands):
         return None
     first, _, step = scenario.profile_rows
-    return RowClock(load_profile(scenario.profile).hours[first].hour, step)
+    return RowClock(int(hour_of(load_profile(scenario.profile).hours[first])), step)
 
 
 def _generator(peak_kw: float, i: int, share: HeldSeries | None, shape: PowerShape | None) -> Generator:

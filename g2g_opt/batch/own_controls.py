@@ -204,7 +204,7 @@ class OwnControls:
         flow.move(slots, moving.monomials_at(taps, on), self.setting)
 
     def set_clock(self, hour: int, second: float) -> None:
-        """Let it be a time of day where controls settle in every step, whose time does not pass by itself."""
+        """Let it be an hour of the year where controls settle in every step, whose time does not pass by itself."""
         self._clock.hours[0], self._clock.seconds[0] = hour, second
 
     @property

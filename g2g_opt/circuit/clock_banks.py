@@ -1,4 +1,4 @@
-"""Banks that follow the clock, and the hours of the day of a run through the rows of a profile."""
+"""Banks that follow the clock, and the hours of a run through the rows of a profile."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from functools import lru_cache
 
 from g2g_opt.circuit.script_file.described_elements import described
 
-_ROW_S, _DAY_H = 3600.0, 24
-DAY_S = _DAY_H * _ROW_S
+_ROW_S = 3600.0
+DAY_S = 24 * _ROW_S
 
 
 @dataclass(frozen=True)
 class RowClock:
-    """Hours of the day of rows of a profile that each hold for an hour: that of the first one, and hours from row to
+    """Hours of the year of rows of a profile that each hold for an hour: that of the first one, and hours from row to
     row.
     """
 
@@ -22,9 +22,9 @@ class RowClock:
     hours_apart: int = 1
 
     def at(self, time_s: float) -> tuple[int, float]:
-        """Hour of the day and second of the hour at a time (s) of the run."""
+        """Hour of the year and second of the hour at a time (s) of the run."""
         row = int(time_s // _ROW_S)
-        return (self.first_hour + row * self.hours_apart) % _DAY_H, time_s - row * _ROW_S
+        return self.first_hour + row * self.hours_apart, time_s - row * _ROW_S
 
 
 def follows_the_clock(commands: Sequence[str]) -> bool:

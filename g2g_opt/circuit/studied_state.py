@@ -131,7 +131,14 @@ def studied_state(commands: Sequence[str], at: datetime | None = None) -> Studie
         words += missed_targets(circuit, controls.get("storagecontroller", []))
     words += [*allocation_words(circuit, commands), *_units_as_studied(circuit, commands, settled)]
     words += _inverter_words(circuit, controls)
-    by_clock = [name for name in controls.get("capcontrol", []) if _follows_the_clock(circuit, name)]
+    by_clock = [name for name in controls.get("capcontrol", []) if _bank_type(circuit, name) == "time"]
+    by_shape = [name for name in controls.get("capcontrol", []) if _bank_type(circuit, name) == "follow"]
+    if by_shape:
+        words.append(
+            f"banks that follow a shape (type=follow: {listed(by_shape, 6)}) stand where {clock[0]:02d}:"
+            f"{clock[1] // 60:02d} puts them, and stay there: OpenDSS lets them follow in its modes by the hour alone, "
+            "none of which studies use"
+        )
     if by_clock:
         words.append(
             f"banks that follow the clock ({listed(by_clock, 6)}) stand where {clock[0]:02d}:{clock[1] // 60:02d} "
@@ -166,9 +173,9 @@ def _units_as_studied(circuit: Circuit, commands: Sequence[str], settled: Sequen
     return units_in_words(circuit)
 
 
-def _follows_the_clock(circuit: Circuit, control: str) -> bool:
-    """Whether a CapControl switches its bank by the time of day."""
-    return ElementProperties(circuit, f"CapControl.{control}").text("type").lower() == "time"
+def _bank_type(circuit: Circuit, control: str) -> str:
+    """By what a CapControl switches its bank: "time", "follow", "kvar", ..."""
+    return ElementProperties(circuit, f"CapControl.{control}").text("type").lower()
 
 
 def held_words(controls: dict[str, list[str]]) -> list[str]:

@@ -118,3 +118,16 @@ def test_days_of_a_year_side_by_side_follow_the_clock_as_well(circuit: Path) -> 
     row = operation.nodes.index(("end", 1))
     expected = np.where((hours % 24 >= 8) & (hours % 24 < 20), plain_pu(circuit, 12), plain_pu(circuit, 2))
     assert np.abs(series.rows[row, 0] - expected).max() < 1e-6
+
+
+def test_a_bank_that_follows_a_shape_stays_and_that_is_said(circuit: Path, profile: str) -> None:
+    """OpenDSS opens it in a snapshot by the shape, and closes it in its modes by the hour alone."""
+    shape = f"New Loadshape.signal npts=24 interval=1 mult=[{' '.join('1' if 8 <= k < 20 else '0' for k in range(24))}]"
+    text = CIRCUIT.replace("type=time onsetting=8 offsetting=20", "type=follow controlsignal=signal")
+    circuit.write_text(text.replace("New CapControl", f"{shape}\nNew CapControl"))
+    feeder, run = Feeder.from_dss(circuit), (Plan((), tap_mode="own control"), scenario(profile, (0, 24, 1)))
+    (outcome,) = simulate_runs([run], feeder, Limits())
+    place = outcome.summary.nodes.index(("end", 1))
+    assert outcome.summary.lowest_pu[place] == pytest.approx(outcome.summary.highest_pu[place], abs=1e-9)
+    (words,) = [line for line in feeder.state if "follow a shape" in line]
+    assert words.startswith("banks that follow a shape (type=follow: day) stand where 00:00 puts them, and stay there")
