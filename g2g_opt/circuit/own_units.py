@@ -14,7 +14,7 @@ from g2g_opt.circuit.clock_banks import RowClock
 from g2g_opt.circuit.element_names import as_word
 from g2g_opt.circuit.elements import elements
 from g2g_opt.circuit.opendss_circuit import Circuit
-from g2g_opt.circuit.own_storage import idling_command
+from g2g_opt.circuit.own_storage import idling_commands
 from g2g_opt.circuit.shaped_loads import ShapedLoads
 from g2g_opt.errors import listed
 from g2g_opt.held_series import HeldSeries, LoadShares, UnitShares
@@ -46,9 +46,8 @@ class OwnUnits:
         if units is None:
             return
         own = dict(units.by_element)
-        for kind, name in elements(circuit):
-            if kind == "storage" and circuit.ask("CktElement_Get_Enabled"):
-                circuit.command(idling_command(name))
+        for command in idling_commands(circuit):
+            circuit.command(command)
         for element, stated in stated_of_units(circuit, own):
             self._followers.append(_Follower(element, stated, own.get(element, units.sun)))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import opendssdirect
@@ -10,6 +11,10 @@ import pytest
 from g2g_opt.base_case import solve_base_case
 from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.feeder import Feeder
+from g2g_opt.limits import Limits
+from g2g_opt.plan import Plan
+from g2g_opt.scenario import Scenario
+from g2g_opt.simulation import Engine, simulate_runs
 
 CIRCUIT = """
 New Circuit.own basekv=12.47 pu=1.02 bus1=grid R1=0.1 X1=0.8 R0=0.2 X0=1
@@ -108,3 +113,35 @@ def test_a_target_is_told_as_its_controller_counts_it(tmp_path: Path) -> None:
     assert (
         f"{3 * max(kw):,.4g} kW flow there as it counts (3 times that of the largest phase, {sum(kw):,.4g} kW" in words
     )
+
+
+@pytest.mark.parametrize("engine", ["batch", "opendss"])
+@pytest.mark.parametrize("words", ["modedis=peakshave kwtarget=1000", "modecharge=peakshavelow kwtargetlow=3000"])
+def test_storage_idles_through_a_profile_whoever_would_dispatch_it(engine: Engine, words: str, tmp_path: Path) -> None:
+    """An hour follows the other in which the same kWh would be there: it would give 300 kW all year long."""
+    path = tmp_path / "own.dss"
+    units = CONTROLLER.replace("modedis=peakshave kwtarget=1000", words)
+    path.write_text(CIRCUIT.format(units=units), encoding="utf-8")
+    profile = tmp_path / "profile.csv"
+    rows = [f"2024-01-01T{hour:02d}:00,1,0" for hour in range(24)]
+    profile.write_text("\n".join(["hour_beginning,load_share,generation_share", *rows]), encoding="utf-8")
+    hours = Scenario(
+        "hours",
+        duration_s=24 * 3600,
+        dt_s=Fraction(3600),
+        control_dt_s=Fraction(3600),
+        profile=str(profile),
+        profile_rows=(0, 24, 1),
+    )
+    run = Plan((), tap_mode="own control"), hours
+    (outcome,) = simulate_runs([run], Feeder.from_dss(path), Limits(), engine=engine)
+    assert (outcome.engine, outcome.failure) == (engine, None)
+    dss = opendssdirect.NewContext()
+    text = CIRCUIT.format(units=units.splitlines()[0])
+    for line in ("Clear", *text.strip().splitlines(), "Set tolerance=1e-9 maxiterations=500", "Solve"):
+        dss.Text.Command(line)
+    dss.Circuit.SetActiveBus("end")
+    idle_pu = dss.Bus.puVmagAngle()[0]
+    place = outcome.summary.nodes.index(("end", 1))
+    assert outcome.summary.lowest_pu[place] == pytest.approx(idle_pu, abs=1e-6)
+    assert outcome.summary.highest_pu[place] == pytest.approx(idle_pu, abs=1e-6)
