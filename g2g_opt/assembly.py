@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.channel.links import Links
+from g2g_opt.circuit.clock_banks import RowClock, follows_the_clock
+from g2g_opt.circuit.studied_hour import hour_of
 from g2g_opt.controller.base import Controller
 from g2g_opt.coordinator import Coordinator
 from g2g_opt.data_files import TRACE_DIR, trace_folder
@@ -110,6 +112,7 @@ def assemble(
         record_loading=record_loading,
         own_load_share=load_share,
         own_sun_share=units,
+        own_clock=row_clock(scenario, feeder),
         rating_basis=limits.rating_basis,
     )
     make = make_datacenter or assemble_datacenter
@@ -225,6 +228,14 @@ def profile_series(scenario: Scenario, feeder: Feeder) -> tuple[LoadShares | Non
         held(year.mean_share, own), tuple((shape, held(of_year, own)) for shape, of_year in year.load_share.items())
     )
     return loads, UnitShares(sun, tuple((element, held(of_year)) for element, of_year in year.unit_share.items()))
+
+
+def row_clock(scenario: Scenario, feeder: Feeder) -> RowClock | None:
+    """The hours of the year of the profile's rows; None without a profile, or where no bank follows the clock."""
+    if scenario.profile is None or not follows_the_clock(feeder.commands):
+        return None
+    first, _, step = scenario.profile_rows
+    return RowClock(int(hour_of(load_profile(scenario.profile).hours[first])), step)
 
 
 def _generator(peak_kw: float, i: int, share: HeldSeries | None, shape: PowerShape | None) -> Generator:

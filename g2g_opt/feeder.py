@@ -18,11 +18,15 @@ from g2g_opt.circuit.branches import read_branches
 from g2g_opt.circuit.copies import copied_notes
 from g2g_opt.circuit.direct import open_direct
 from g2g_opt.circuit.elements import load_branches
+from g2g_opt.circuit.faults import fault_notes
+from g2g_opt.circuit.frequencies import frequency_notes
 from g2g_opt.circuit.node_roles import classify_buses
 from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.circuit.parts import Branch, Bus, LoadBranch, Regulator
 from g2g_opt.circuit.regulators import read_regulators
+from g2g_opt.circuit.script_file.conductor_data import conductor_gaps, why_of_conductors
 from g2g_opt.circuit.script_file.described_elements import stated_ratings
+from g2g_opt.circuit.script_file.lost_ratings import lost_rating_notes
 from g2g_opt.circuit.script_file.reading import is_own_circuit, read_circuit
 from g2g_opt.circuit.sources import source_notes
 from g2g_opt.circuit.stated_otherwise import otherwise_notes
@@ -67,11 +71,11 @@ class Feeder:
     leaves its regulators; `isolated_buses` no source serves on any phase; `exclude_buses` are left out of voltage
     metrics; `service_buses` are the sites' own buses behind a transformer of theirs, by bus; `own_loads` are the
     circuit's customers; `regulator_notes` name controls that move no changer of their own, `source_notes` sources of
-    a negative impedance, `unstated_notes` elements that act by a default, and copies that lack what they copy;
-    `candidate_buses` are the places a site may go; `zones` are named groups of buses; `ofo` holds the feeder's tuning
-    of the OFO controller (equations, section 4); `state` says in which state a circuit is studied (`studied_state`; the
-    constants of a bundled feeder), `restless` why its controls did not come to rest in it, `left_out` which lines of
-    its files were passed over.
+    a negative impedance and what is of another frequency, `unstated_notes` elements that act by a default, faults, and
+    copies that lack what they copy; `candidate_buses` are the places a site may go; `zones` are named groups of buses;
+    `ofo` holds the feeder's tuning of the OFO controller (equations, section 4); `state` says in which state a circuit
+    is studied (`studied_state`; the constants of a bundled feeder), `restless` why its controls did not come to rest in
+    it, `left_out` which lines of its files were passed over.
     """
 
     name: str
@@ -134,7 +138,8 @@ class Feeder:
         try:
             commands, words, parts = settle(circuit.commands, circuit.digest, at)
         except InputError as error:
-            raise InputError(f"{master}: {error}") from error
+            why = why_of_conductors(circuit.commands, str(error))
+            raise InputError(f"{master}: {error}{why}") from error
         # A compiled circuit lists its source bus first.
         source = next(iter(parts["buses"]))
         baseless = [bus.name for bus in parts["buses"].values() if bus.kv_ln <= 0.0]
@@ -283,16 +288,24 @@ def _parts(commands: tuple[str, ...]) -> dict[str, Any]:
     regulators = found.regulators
     loads = load_branches(circuit)
     buses = classify_buses(circuit, loads)
+    branches = tuple(read_branches(circuit, ask_stated=True, ratings=stated_ratings(commands)))
     return {
         "buses": MappingProxyType(buses),
         "regulators": MappingProxyType(regulators),
         "compiled_taps": MappingProxyType({name: circuit.tap(regulator) for name, regulator in regulators.items()}),
-        "branches": tuple(read_branches(circuit, ask_stated=True, ratings=stated_ratings(commands))),
+        "branches": branches,
         "isolated_buses": tuple(sorted(bus.name for bus in buses.values() if not bus.phases and not bus.neutral)),
         "own_loads": _own_loads(circuit, loads),
         "regulator_notes": found.notes,
-        "source_notes": source_notes(circuit),
-        "unstated_notes": (*unstated_notes(circuit), *copied_notes(commands), *otherwise_notes(commands)),
+        "source_notes": (*source_notes(circuit), *frequency_notes(circuit, commands)),
+        "unstated_notes": (
+            *unstated_notes(circuit),
+            *fault_notes(circuit),
+            *filter(None, [conductor_gaps(commands)]),
+            *lost_rating_notes(commands, branches),
+            *copied_notes(commands),
+            *otherwise_notes(commands),
+        ),
     }
 
 

@@ -39,7 +39,6 @@ def describe_feeder(feeder: Feeder, limits: Limits | None = None) -> list[str]:
     if neutrals:
         words.append(f"neutral conductors, against which voltages are judged: {listed(neutrals, _SHOWN)}")
     words += [_regulator_in_words(regulator) for regulator in feeder.regulators.values()]
-    words += [*feeder.regulator_notes, *feeder.source_notes, *feeder.unstated_notes]
     return [*words, *loading_notes(feeder, limits or Limits()), *unassessed_notes(feeder)]
 
 
@@ -128,8 +127,8 @@ def _regulator_in_words(regulator: Regulator) -> str:
 
 
 def unassessed_notes(feeder: Feeder) -> list[str]:
-    """What of a feeder's customers no voltage limit looks at (excluded buses, and what no source serves), and in which
-    state it is studied, in words.
+    """What of a feeder's customers no voltage limit looks at (excluded buses, and what no source serves), what acts by
+    a default, and in which state the feeder is studied, in words.
     """
     kw_of = feeder.unassessed_loads()
     all_kw = sum(load.kw for load in feeder.own_loads)
@@ -151,7 +150,27 @@ def unassessed_notes(feeder: Feeder) -> list[str]:
         kw = sum(kw_of.get(bus, 0.0) for bus in buses)
         customers = f"{kw:,.6g} of {all_kw:,.6g} kW of customers" if kw else "no customers"
         notes.append(f"{what}, with {customers}: {listed(shown, _SHOWN)}")
-    return [*notes, *feeder.state]
+    # What an answer stands on, so that it says so whether or not somebody has looked at the feeder before.
+    by_default = [*feeder.regulator_notes, *feeder.source_notes, *feeder.unstated_notes]
+    return [*notes, *_earthing_notes(feeder), *by_default, *feeder.state]
+
+
+def _earthing_notes(feeder: Feeder) -> list[str]:
+    """A sentence on buses of three phases whose neutral point is earthed through an impedance."""
+    of_bus = {
+        bus.name: bus.zero_over_positive
+        for bus in feeder.buses.values()
+        if bus.zero_over_positive and len(bus.phases) >= 3 and bus.name not in feeder.exclude_buses
+    }
+    if not of_bus:
+        return []
+    low, high = min(of_bus.values()), max(of_bus.values())
+    times = f"{low:.2g}" if round(low) == round(high) else f"{low:.2g} to {high:.2g}"
+    return [
+        f"earthed through an impedance (zero-sequence {times} times the positive one, so that what a site draws "
+        "unevenly on its phases moves voltages to ground that many times as much as what it draws evenly; one between "
+        f"the phases, --connection delta, draws nothing to ground) at {listed(list(of_bus), _SHOWN)}"
+    ]
 
 
 def _place(bus: Bus) -> str:

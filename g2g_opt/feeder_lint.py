@@ -124,7 +124,8 @@ def lint_feeder(feeder: Feeder) -> list[LintFinding]:
         LintFinding(
             "voltage base",
             tuple(b.name for b in feeder.buses.values() if b.kv_ln <= 0.0),
-            "buses without a base: voltages in pu are undefined there (Set VoltageBases, CalcVoltageBases)",
+            "buses without a base: voltages in pu are undefined there (Set VoltageBases and "
+            "CalcVoltageBases belong behind the last element)",
         ),
         LintFinding(
             "voltage base",

@@ -142,6 +142,8 @@ class Grids:
     def parts(self, fleet_w: Floats) -> list[Part]:
         """`solve` as parts of a compiled step, with the powers (W) that stand in the array `fleet_w` (fleet, 3)."""
         settles_always = self.own is not None or not self.attached.is_plain
+        # A clock is put on by Python, step by step.
+        is_compiled = self.attached.is_plain and self.setups[0].clock_of_step() is None
 
         def settle(step: int, code: int) -> None:
             self.flow.attend(code)
@@ -149,7 +151,7 @@ class Grids:
                 self._settle(step)
 
         parts = [self.attached.part(fleet_w, self.time_s), self.flow.part(settle)]
-        if self.own is not None and self.attached.is_plain:
+        if self.own is not None and is_compiled:
             return [*parts, self.own.part(self.flow, self.has_failed, lambda step, code: self._settle(step))]
         return [*parts, Part(lambda step, code: self._settle(step))] if settles_always else parts
 
@@ -166,6 +168,8 @@ class Grids:
     def _let_controls_act(self, step: int, own: OwnControls) -> None:
         """The circuit's own controls move what they move, and come to rest before the first step."""
         live = np.array([slot for slot, reason in enumerate(self.failure) if reason is None], dtype=np.int64)
+        if (clock := self.setups[0].clock_of_step()) is not None:
+            own.set_clock(*clock.at(self.time_s(step)))
         restless = own.act(self.flow, live, step)
         moved = sorted(own.moved)
         own.moved.clear()

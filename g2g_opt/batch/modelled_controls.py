@@ -6,7 +6,8 @@ from functools import lru_cache
 
 from g2g_opt.batch.unsupported import UnsupportedByBatch
 from g2g_opt.circuit.controls import ControlReading, read_controls
-from g2g_opt.circuit.opendss_circuit import Circuit
+from g2g_opt.circuit.faults import read_faults
+from g2g_opt.circuit.opendss_circuit import SETTLED_DT_S, Circuit
 from g2g_opt.circuit.switches_as_left import switches_that_move
 
 
@@ -22,6 +23,9 @@ def load_controls(commands: tuple[str, ...], dt_s: float) -> ControlReading:
     at_rest = {*switches}.difference(switches_that_move(commands, circuit, switches))
     if acting := [name for name in reading.others if name not in at_rest]:
         raise UnsupportedByBatch(f"the circuit's own control {acting[0]} acts, which is not modelled")
+    moving = [fault for fault in read_faults(circuit) if fault.moves_in_time]
+    if moving and dt_s < SETTLED_DT_S:
+        raise UnsupportedByBatch(f"{moving[0]} comes or goes in time, which is not modelled")
     movers: dict[tuple[str, int], str] = {}
     for control in reading.regulators:
         name, changer = f"RegControl {control.name}", (control.transformer, control.tap_winding)

@@ -33,6 +33,7 @@ from g2g_opt.batch.power_flow import BatchPowerFlow
 from g2g_opt.batch.settled_steps import SettledSteps
 from g2g_opt.batch.unit_series import STATED_SUN, shares_at, unit_commands
 from g2g_opt.batch.unsupported import UnsupportedByBatch
+from g2g_opt.circuit.clock_banks import RowClock, follows_the_clock
 from g2g_opt.circuit.controls import RegControlSettings
 from g2g_opt.circuit.opendss_circuit import SETTLED_DT_S
 from g2g_opt.compiled.lanes import WIDTH
@@ -81,6 +82,8 @@ class FeederOperation:
         protection = [*(f"fuse.{one.name}" for one in self.reading.fuses), *(b.device for b in self.reading.breakers)]
         if protection:
             raise UnsupportedByBatch(f"{protection[0]} acts, whose state is not carried on")
+        # Days begin at midnight.
+        self.clock = RowClock(0) if follows_the_clock(feeder.commands) else None
         self.regulators = tuple(control.name for control in self.reading.regulators)
         self.step_pu = np.array([control.tap_step_pu for control in self.reading.regulators])
         self.place = setup.monitored_nodes(self.network.nodes)
@@ -244,7 +247,7 @@ class _Run:
             )
             node_v = flow.sensed_v[len(controls.sensed) :][: of.network.n_nodes]
             unbalanced = of.three_phase.reshape(-1) if self.tells_unbalance else np.zeros(0, dtype=np.int64)
-            steps = SettledSteps(flow, controls, of.losses, node_v, self.n_steps, of.place, unbalanced)
+            steps = SettledSteps(flow, controls, of.losses, node_v, self.n_steps, of.place, unbalanced, of.clock)
             kept[kind] = flow, controls, steps
         flow, controls, steps = kept[kind]
         every = np.arange(n)

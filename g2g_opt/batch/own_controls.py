@@ -203,6 +203,10 @@ class OwnControls:
         on[:, moving.bank_places(bank.capacitor for bank in self._caps)] = is_on.T
         flow.move(slots, moving.monomials_at(taps, on), self.setting)
 
+    def set_clock(self, hour: int, second: float) -> None:
+        """Let it be an hour of the year where controls settle in every step, whose time does not pass by itself."""
+        self._clock.hours[0], self._clock.seconds[0] = hour, second
+
     @property
     def steers(self) -> bool:
         """True if inverters are among the controls."""

@@ -21,6 +21,7 @@ from g2g_opt.batch.settled_steps_kernel import (
     run_steps,
     tell_step,
 )
+from g2g_opt.circuit.clock_banks import DAY_S, RowClock
 from g2g_opt.compiled.lanes import WIDTH, aligned
 from g2g_opt.compiled.program import entry_of
 from g2g_opt.compiled.records import Packed, pack
@@ -31,7 +32,8 @@ Ints = NDArray[np.int64]
 
 class SettledSteps:
     """So many steps of all slots of a flow, a whole number of chunks, again and again; `node_v` (node, 2, slot) are its
-    voltages of all nodes. Voltages of `places` are told, and those of the nodes `unbalanced`.
+    voltages of all nodes. Voltages of `places` are told, and those of the nodes `unbalanced`. The steps are a day,
+    whose hours controls see by the `clock`, if any.
     """
 
     def __init__(
@@ -43,8 +45,10 @@ class SettledSteps:
         n_steps: int,
         places: Ints,
         unbalanced: Ints,
+        clock: RowClock | None = None,
     ) -> None:
         self._flow, self._controls, self._losses, self._node_v = flow, controls, losses, node_v
+        self._clock = clock
         n = flow.n_slots
         self._following = FollowingLoads(*flow.jacobian.following_loads, flow.network.n_shares, aligned(WIDTH))
         self._shares, self._powers = np.empty((n_steps, flow.load_share.size)), np.empty((n_steps, flow.power.size))
@@ -69,6 +73,11 @@ class SettledSteps:
         powers = self._powers.reshape(*power_va.shape[:3], 2, power_va.shape[3])
         powers[:, :, :, 0], powers[:, :, :, 1] = power_va.real, power_va.imag
         step, n_steps = 0, len(self._shares)
+        while self._clock is not None and step < n_steps:
+            # A clock is put on by Python, step by step.
+            self._controls.set_clock(*self._clock.at(step * DAY_S / n_steps))
+            self._make(self._packed(), step)
+            step += 1
         while step < n_steps:
             packed = self._packed()
             step = run_steps(packed.address, step)

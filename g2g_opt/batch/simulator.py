@@ -103,7 +103,8 @@ def batch_key(run: Coordinator[Any, Any]) -> tuple[Any, ...]:
         if (Fraction(controller.dt_s) / setup.dt_s).denominator != 1:
             raise UnsupportedByBatch(f"{type(controller).__name__} acts between grid steps")
     solved = (tuple(setup.commands()), setup.dt_s, run.total_duration_s, setup.tolerance, setup.max_iterations)
-    return (*solved, setup.exclude_buses, setup.record_loading, setup.rating_basis, setup.dss_controls)
+    told = setup.exclude_buses, setup.record_loading, setup.rating_basis
+    return (*solved, *told, setup.dss_controls, setup.clock_of_step())
 
 
 def _setup(run: Coordinator[Any, Any]) -> GridSetup:
@@ -131,7 +132,10 @@ def run_batch(
     """
     keys = {batch_key(run) for run in runs}
     if len(keys) != 1:
-        what = "feeder, period, duration, tolerance, excluded buses, whether loadings are recorded and controls act"
+        what = (
+            "feeder, period, duration, tolerance, excluded buses, whether loadings are recorded and controls act, and "
+            "the hours of the day where banks follow them"
+        )
         raise InputError(f"the runs of a batch share {what}; these have {len(keys)} kinds")
     return _Batch(runs, edges or Edges(), deadlines_s, frozenset(trace)).run(progress)
 

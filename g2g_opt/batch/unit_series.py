@@ -14,10 +14,9 @@ from g2g_opt.batch.attached_kernel import FollowedShares
 from g2g_opt.batch.network import Network
 from g2g_opt.batch.unsupported import UnsupportedByBatch
 from g2g_opt.circuit.element_names import as_word
-from g2g_opt.circuit.elements import elements
 from g2g_opt.circuit.inverters import panel_series_kw
 from g2g_opt.circuit.opendss_circuit import Circuit
-from g2g_opt.circuit.own_storage import idling_command
+from g2g_opt.circuit.own_storage import idling_commands
 from g2g_opt.grid.setup import GridSetup
 from g2g_opt.held_series import HeldSeries, UnitShares
 
@@ -44,12 +43,7 @@ def unit_commands(setups: Sequence[GridSetup]) -> tuple[str, ...]:
 
 @lru_cache(maxsize=16)
 def _idling(commands: tuple[str, ...]) -> tuple[str, ...]:
-    circuit = Circuit(commands)
-    return tuple(
-        idling_command(name)
-        for kind, name in elements(circuit)
-        if kind == "storage" and circuit.ask("CktElement_Get_Enabled")
-    )
+    return tuple(idling_commands(Circuit(commands)))
 
 
 @dataclass(frozen=True, eq=False)

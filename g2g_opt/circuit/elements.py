@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from g2g_opt.circuit.element_names import INJECTION_PREFIX
 from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.circuit.parts import LinearElement, LoadBranch
-from g2g_opt.errors import InputError
+from g2g_opt.errors import InputError, listed
 
 _ZIPV_MODEL = 8
 _VARIABLE, _FIXED = 0, 1  # OpenDSS's load status
@@ -29,6 +29,21 @@ def elements_of(circuit: Circuit, kinds: Collection[str]) -> list[str]:
     """Elements (kind.name) of some kinds, in OpenDSS's order; for few among many, as none is made the active one."""
     names = [name.lower() for name in circuit.ask_array("Circuit_Get_AllElementNames", "char*")]
     return [name for name in names if name.partition(".")[0] in kinds]
+
+
+def raise_on_same_names(circuit: Circuit) -> None:
+    """Raise `InputError` if elements have the same name, of which the engine finds one alone by it."""
+    seen: set[str] = set()
+    same: dict[str, None] = {}
+    for name in circuit.ask_array("Circuit_Get_AllElementNames", "char*"):
+        if name.lower() in seen:
+            same[name.lower()] = None
+        seen.add(name.lower())
+    if same:
+        raise InputError(
+            f"there is more than one {listed(list(same), 6)} (AllowDuplicates): an element is known by its name here; "
+            "give each a name of its own"
+        )
 
 
 def in_service(circuit: Circuit, *kinds: str) -> list[str]:
@@ -137,8 +152,8 @@ def _with_admittances(
 
 LINEAR_KINDS = frozenset({"line", "transformer", "autotrans", "capacitor", "reactor", "fault", "vsource", "isource"})
 
-# What draws or feeds in by a law of its own; it hangs on the network and connects nothing.
-DRAWING_KINDS = frozenset({"load", "generator", "pvsystem", "storage", "indmach012", "vccs", "upfc"})
+# What draws or feeds in by a law of its own; it hangs on the network and connects nothing. A UPFC lies in series.
+DRAWING_KINDS = frozenset({"load", "generator", "pvsystem", "storage", "indmach012", "vccs"})
 
 
 def source_currents_a(circuit: Circuit) -> NDArray[np.complex128]:

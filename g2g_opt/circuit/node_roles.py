@@ -31,6 +31,8 @@ _SOFT = 20.0
 # load; a stiff source with OpenDSS's zero-sequence impedance of 6 ohm beside it lies above 10 and is a path.
 _SURE_ZERO_SEQUENCE = 10.0
 _LEAST_OWN_VA = 1e3
+# A path that carries less than so many times the own load at full voltage is a poor one; a stiff source's is not.
+_POOR = 20.0
 # Below this share of its base a node has no voltage to speak of: a neutral, or a conductor that is not served.
 _NO_VOLTAGE_PU = 0.1
 # Voltages to a neutral are those of a star if the highest is at most so many times the lowest (120 and 208 V are not).
@@ -45,6 +47,8 @@ _LEGS = 1.87
 _LEADS_OUT = 1e-4
 # Holds parts without any path to ground, like OpenDSS's own shunts, only smaller.
 _HOLD_S = 1e-10
+# Share of that impedance above which nothing else holds a node: OpenDSS's shunts are millionths of windings.
+_LOOSE = 1e-2
 # Right-hand sides solved for at once.
 _COLUMNS = 16
 
@@ -108,6 +112,16 @@ def reached_nodes(
         if not len(new):
             return np.asarray(found)
         found |= np.isin(island, new)
+
+
+def ungrounded_nodes(n: int, elements: Sequence[LinearElement]) -> NDArray[np.bool_]:
+    """Which of `n` nodes may stand at any voltage to ground: no admittance, and no winding, holds them.
+
+    An ampere into all nodes lifts these alone to as much as `_HOLD_S` lets them; every other path is far stiffer.
+    """
+    everywhere = _Grid(n, elements, np.ones(n, dtype=np.complex128), np.ones(n, dtype=np.bool_))
+    size = np.abs(everywhere.open_v)
+    return np.asarray(size > _LOOSE / _HOLD_S)
 
 
 def _entries(elements: Sequence[LinearElement]) -> tuple[Ints, Ints, Complexes]:
@@ -215,7 +229,9 @@ def _classify(
     usual = {*named, 4} if 1 <= neutral <= 3 else named or {int(number) for number in numbers}
     kept = [k for k in range(len(numbers)) if stiff[k] and k != at_neutral and int(numbers[k]) in usual]
     kept.sort(key=lambda k: int(numbers[k]))
-    three_wire = len(kept) > 1 and _has_no_neutral(block, open_v, kept, at_neutral, own_va)
+    three_wire, zero_over_positive = False, 0.0
+    if len(kept) > 1:
+        three_wire, zero_over_positive = _lacks_neutral(block, open_v, kept, at_neutral, own_va)
     if not three_wire:
         # Not by its own impedances, but by what stands there: a lateral behind an open conductor.
         reference = served_v[at_neutral] if at_neutral >= 0 else 0.0
@@ -243,7 +259,14 @@ def _classify(
     legs = len(kept) == len(phases) == 2 and _are_legs(to_neutral)
     legs = legs or (three_wire and len(kept) == 3 and _has_high_leg(bus, to_neutral))
     return replace(
-        bus, phases=phases, neutral=neutral, three_wire=three_wire, unserved=unserved, legs=legs, beyond=beyond
+        bus,
+        phases=phases,
+        neutral=neutral,
+        three_wire=three_wire,
+        unserved=unserved,
+        legs=legs,
+        beyond=beyond,
+        zero_over_positive=zero_over_positive,
     )
 
 
@@ -306,21 +329,27 @@ def _has_high_leg(bus: Bus, to_neutral: Complexes) -> bool:
     )
 
 
-def _has_no_neutral(block: Complexes, open_v: Complexes, phases: Sequence[int], neutral: int, own_va: float) -> bool:
-    """Do the phases lack a path for zero-sequence current, or a star of voltages, against their neutral?"""
+def _lacks_neutral(
+    block: Complexes, open_v: Complexes, phases: Sequence[int], neutral: int, own_va: float
+) -> tuple[bool, float]:
+    """Whether the phases lack a path for zero-sequence current, or a star of voltages, against their neutral; and of a
+    poor path its impedance over that of the positive sequence (0 of any other).
+    """
     z = block[np.ix_(phases, phases)]
     v = open_v[list(phases)]
     if neutral >= 0:
         z = z - block[list(phases), neutral][:, None] - block[neutral, list(phases)][None, :] + block[neutral, neutral]
         v = v - open_v[neutral]
     if np.abs(v).max() > _STAR * np.abs(v).min():
-        return True
+        return True, 0.0
     pairs = np.triu_indices(len(phases), 1)
     own = np.diag(z)
     positive = (own[:, None] + own[None, :] - z - z.T)[pairs].mean() / 2.0
     zero = z.sum() / len(phases)
     if abs(zero) <= _SURE_ZERO_SEQUENCE * abs(positive):
-        return False
+        return False, 0.0
     charging = zero.imag < -abs(zero.real)
     carried_va = (np.abs(v[:, None] - v[None, :])[pairs] ** 2).mean() / abs(zero)
-    return bool(charging or carried_va < own_va)
+    if charging or carried_va < own_va:
+        return True, 0.0
+    return False, float(f"{abs(zero) / abs(positive):.3g}") if carried_va < _POOR * own_va else 0.0

@@ -26,6 +26,7 @@ Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
 
 _SINGULAR = re.compile(r'Inversion Error for (\w+) "([^"]+)"')
+_OF_A_BUS = lib.ctx_Bus_Get_x, lib.ctx_Bus_Get_y, lib.ctx_Bus_Get_kVBase
 _NAME_MAX = 255  # characters of a bus's name, behind which OpenDSS cuts it
 # A new context would otherwise change the working directory of the process.
 lib.DSS_Set_AllowChangeDir(False)
@@ -377,15 +378,14 @@ class Circuit:
             self._call(lib.ctx_Circuit_SetActiveBus, name.encode())
             phases = tuple(sorted(int(n) for n in self._array(lib.ctx_Bus_Get_Nodes, "int32_t") if 1 <= n <= 3))
             placed = bool(self._call(lib.ctx_Bus_Get_Coorddefined))
-            x, y = (float(self._call(f)) for f in (lib.ctx_Bus_Get_x, lib.ctx_Bus_Get_y))
-            kv_ln = float(self._call(lib.ctx_Bus_Get_kVBase))
+            x, y, kv_ln = (float(self._call(of)) for of in _OF_A_BUS)
             buses[name.lower()] = Bus(name.lower(), phases, kv_ln, (x, y) if placed else None)
         return buses
 
     def terminal_nodes(self) -> NDArray[np.int64]:
-        """Node place of every conductor of the active element; -1 for ground."""
-        places: NDArray[np.int64] = self._array(lib.ctx_CktElement_Get_NodeRef, "int32_t").astype(np.int64) - 1
-        return places
+        """Node place of every conductor of the active element; -1 for ground. Some controls have none."""
+        n = self._call(lib.ctx_CktElement_Get_NumTerminals)
+        return np.array(self._array(lib.ctx_CktElement_Get_NodeRef, "int32_t") - 1 if n else (), dtype=np.int64)
 
     def stated_properties(self) -> dict[str, Any]:
         """What was set of the active element, by property in lower case, in the order it was set in."""
@@ -396,5 +396,5 @@ class Circuit:
         """As `stated_properties`, of all linecodes, wire data, ...: what is no circuit element, by lower-case name."""
         self._call(lib.ctx_Circuit_SetActiveClass, kind.encode())
         entries = json_of(self._call(lib.ctx_ActiveClass_ToJSON, 0))
-        lower = [{key.lower(): value for key, value in entry.items()} for entry in entries]
+        lower = ({key.lower(): value for key, value in entry.items()} for entry in entries)
         return {str(properties["name"]).lower(): properties for properties in lower}

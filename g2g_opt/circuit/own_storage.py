@@ -38,6 +38,16 @@ def idling_command(name: str) -> str:
     return f"Edit {as_word(f'Storage.{name}')} dispmode=default state={_IDLE}"
 
 
+def idling_commands(circuit: Circuit) -> list[str]:
+    """Commands that let all storage of a circuit idle, and rest what would dispatch it."""
+    found = []
+    for kind, name in elements(circuit):
+        if kind in ("storage", "storagecontroller") and circuit.ask("CktElement_Get_Enabled"):
+            rests = f"Disable {as_word(f'StorageController.{name}')}"
+            found.append(idling_command(name) if kind == "storage" else rests)
+    return found
+
+
 def read_storages(circuit: Circuit) -> tuple[StorageSettings, ...]:
     """The storages of a circuit that do not idle; the circuit is solved, and left with them idling."""
     names = [

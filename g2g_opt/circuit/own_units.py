@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.circuit.block_look import BlockLook, SolutionLook
+from g2g_opt.circuit.clock_banks import RowClock
 from g2g_opt.circuit.element_names import as_word
 from g2g_opt.circuit.elements import elements
 from g2g_opt.circuit.opendss_circuit import Circuit
-from g2g_opt.circuit.own_storage import idling_command
+from g2g_opt.circuit.own_storage import idling_commands
 from g2g_opt.circuit.shaped_loads import ShapedLoads
 from g2g_opt.errors import listed
 from g2g_opt.held_series import HeldSeries, LoadShares, UnitShares
@@ -32,24 +33,29 @@ class OwnUnits:
 
     Loads draw the shares `loads` of their power. PV systems get shares of the irradiance that their definition states,
     and generators give those of their power that `units` names (see `UnitShares`); storage idles, since a state of
-    charge would have to last for the whole run. Without `units` all of them are as in the studied state.
+    charge would have to last for the whole run. Without `units` all of them are as in the studied state. Controls that
+    settle in every step see the hours of the `clock`, if any.
     """
 
-    def __init__(self, circuit: Circuit, loads: LoadShares | None, units: UnitShares | None) -> None:
-        self._circuit, self._loads = circuit, loads
+    def __init__(
+        self, circuit: Circuit, loads: LoadShares | None, units: UnitShares | None, clock: RowClock | None = None
+    ) -> None:
+        self._circuit, self._loads, self._clock = circuit, loads, clock
         self._shaped = ShapedLoads(circuit) if loads is not None and loads.by_shape else None
         self._followers: list[_Follower] = []
         if units is None:
             return
         own = dict(units.by_element)
-        for kind, name in elements(circuit):
-            if kind == "storage" and circuit.ask("CktElement_Get_Enabled"):
-                circuit.command(idling_command(name))
+        for command in idling_commands(circuit):
+            circuit.command(command)
         for element, stated in stated_of_units(circuit, own):
             self._followers.append(_Follower(element, stated, own.get(element, units.sun)))
 
     def set_time(self, time_s: float) -> None:
-        """Let loads, sun and generators be those of a time (s)."""
+        """Let loads, sun and generators be those of a time (s), and the hour that which controls see."""
+        if self._clock is not None:
+            hour, second = self._clock.at(time_s)
+            self._circuit.command(f"Set hour={hour} sec={second:.12g}")
         if self._loads is not None:
             if self._shaped is not None:
                 self._shaped.set_shares(self._loads.of(self._shaped.shapes, np.array([time_s]))[0])

@@ -30,6 +30,8 @@ class Bus:
     neutral: no path for zero-sequence current, so that voltages are judged and sites connected phase to phase.
     `legs` says that two phases are the legs of one winding, 180 degrees apart, as of a 120/240 V service, with no other
     phase or a high leg (208 V to the neutral, 240 V to either leg) beside them.
+    `zero_over_positive` is its zero- over its positive-sequence impedance where zero-sequence current has a path, but a
+    poor one (0 elsewhere): a neutral point that is earthed through an impedance.
     `unserved` are nodes 1 to 3 that no source reaches, `beyond` conductors under voltage, numbered above 3, at a bus
     without neutral: no limit looks at them. A compiled circuit lists all its nodes from 1 to 3 as phases
     until `node_roles.classify_buses` tells them apart.
@@ -44,6 +46,7 @@ class Bus:
     unserved: tuple[int, ...] = ()
     legs: bool = False
     beyond: tuple[int, ...] = ()
+    zero_over_positive: float = 0.0
 
     @property
     def three_phases(self) -> tuple[int, ...]:

@@ -17,8 +17,10 @@ from g2g_opt.circuit.eased_generators import eased_generators
 from g2g_opt.circuit.element_names import as_word
 from g2g_opt.circuit.element_positions import CONTROLS, NOWHERE, OPEN, positions
 from g2g_opt.circuit.element_properties import ElementProperties
-from g2g_opt.circuit.elements import elements
+from g2g_opt.circuit.elements import elements, raise_on_same_names
+from g2g_opt.circuit.frequencies import raise_on_silent_sources
 from g2g_opt.circuit.inverters import is_without_mode, read_inverters
+from g2g_opt.circuit.missed_targets import missed_targets
 from g2g_opt.circuit.opendss_circuit import SETTLING_ROUNDS, Circuit
 from g2g_opt.circuit.overrun_buffers import raise_on_overrun
 from g2g_opt.circuit.own_units import units_in_words
@@ -53,10 +55,13 @@ class StudiedState:
 def studied_state(commands: Sequence[str], at: datetime | None = None) -> StudiedState:
     """The state of the circuit that `commands` build; see the module. At an hour, that of its own shapes.
 
-    Raises `InputError` as `studied_hour` and `raise_on_overrun` do.
+    Raises `InputError` as `studied_hour`, `raise_on_overrun`, `raise_on_same_names` and
+    `raise_on_silent_sources` do.
     """
     circuit = Circuit(commands)
     raise_on_overrun(circuit)
+    raise_on_silent_sources(circuit)
+    raise_on_same_names(circuit)
     switches, switch_words = switches_as_left(circuit, commands)
     if switches:
         commands = [*commands, *switches]
@@ -122,13 +127,24 @@ def studied_state(commands: Sequence[str], at: datetime | None = None) -> Studie
             words.append(f"{restless}: nothing was moved")
     if moved:
         words.append("its controls were settled once without a site and moved: " + "; ".join(moved))
-    words += [*allocation_words(circuit, commands), *units_in_words(circuit), *_inverter_words(circuit, controls)]
-    by_clock = [name for name in controls.get("capcontrol", []) if _follows_the_clock(circuit, name)]
+    if not restless:
+        words += missed_targets(circuit, controls.get("storagecontroller", []))
+    words += [*allocation_words(circuit, commands), *_units_as_studied(circuit, commands, settled)]
+    words += _inverter_words(circuit, controls)
+    by_clock = [name for name in controls.get("capcontrol", []) if _bank_type(circuit, name) == "time"]
+    by_shape = [name for name in controls.get("capcontrol", []) if _bank_type(circuit, name) == "follow"]
+    if by_shape:
+        words.append(
+            f"banks that follow a shape (type=follow: {listed(by_shape, 6)}) stand where {clock[0]:02d}:"
+            f"{clock[1] // 60:02d} puts them, and stay there: OpenDSS lets them follow in its modes by the hour alone, "
+            "none of which studies use"
+        )
     if by_clock:
         words.append(
             f"banks that follow the clock ({listed(by_clock, 6)}) stand where {clock[0]:02d}:{clock[1] // 60:02d} "
-            f"puts them{'' if at else ', the hour of a snapshot (--at studies another)'}; runs begin there, and the "
-            "clock stands still in runs through the hours of a profile"
+            f"puts them{'' if at else ', the hour of a snapshot (--at studies another)'}; runs begin there, in runs "
+            "through the hours of a profile they follow its hours where controls act, and stay there where taps are "
+            "fixed"
         )
     return StudiedState(tuple(settled), tuple(words), restless)
 
@@ -149,9 +165,17 @@ def _inverter_words(circuit: Circuit, controls: dict[str, list[str]]) -> list[st
     return words
 
 
-def _follows_the_clock(circuit: Circuit, control: str) -> bool:
-    """Whether a CapControl switches its bank by the time of day."""
-    return ElementProperties(circuit, f"CapControl.{control}").text("type").lower() == "time"
+def _units_as_studied(circuit: Circuit, commands: Sequence[str], settled: Sequence[str]) -> list[str]:
+    """`units_in_words` as `settled` leaves the units, other than in `circuit` where a curve holds watts back."""
+    if any(own.volt_watt is not None for own in read_inverters(circuit)):
+        circuit = Circuit([*commands, *settled])
+        circuit.solve_anew()
+    return units_in_words(circuit)
+
+
+def _bank_type(circuit: Circuit, control: str) -> str:
+    """By what a CapControl switches its bank: "time", "follow", "kvar", ..."""
+    return ElementProperties(circuit, f"CapControl.{control}").text("type").lower()
 
 
 def held_words(controls: dict[str, list[str]]) -> list[str]:

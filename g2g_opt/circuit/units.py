@@ -125,6 +125,9 @@ def own_units(circuit: Circuit) -> list[OwnUnit]:
     ]
 
 
+_FORMS_THE_GRID = "gfm"
+
+
 def _unit(circuit: Circuit, kind: str, name: str) -> OwnUnit:
     def asked(prop: str) -> str:
         return circuit.ask_property(f"{kind}.{name}.{prop}").strip().lower()
@@ -139,6 +142,8 @@ def _unit(circuit: Circuit, kind: str, name: str) -> OwnUnit:
     n_phases = int(asked("phases"))
     if n_phases == 3 and asked("balanced") in ("yes", "true"):
         law, unlike = UnitLaw.OTHER, "feeds in its phases alike, whatever their voltages (balanced)"
+    if kind != "generator" and asked("controlmode") == _FORMS_THE_GRID:
+        law, unlike = UnitLaw.OTHER, f"forms the grid (controlmode={_FORMS_THE_GRID})"
     is_delta = asked("conn").startswith(("d", "l"))
     base_v = 1e3 * float(asked("kv")) / (1.0 if n_phases == 1 or is_delta else np.sqrt(3.0))
     low_pu, high_pu = (float(asked(f"v{edge}pu")) for edge in ("min", "max"))

@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from g2g_opt.circuit.eased_generators import generators_held_to_a_voltage
-from g2g_opt.circuit.elements import load_branches
+from g2g_opt.circuit.elements import load_branches, passive_elements
+from g2g_opt.circuit.node_roles import ungrounded_nodes
 from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.circuit.restless import told_what_moves
 from g2g_opt.errors import listed
@@ -22,12 +23,18 @@ _SHOWN = 6
 
 
 def told_why(circuit: Circuit, failure: Failure, opened: Iterable[str] = ()) -> Failure:
-    """A failure with what of the circuit it comes from: controls that go on moving, loads whose vars jump, generators
-    that hold a voltage, protection that has `opened`. The circuit is of no use after that.
+    """A failure with what of the circuit it comes from: controls that go on moving, parts that nothing holds to ground,
+    loads whose vars jump, generators that hold a voltage, protection that has `opened`. The circuit is of no use after.
     """
     if failure.kind is FailureKind.NOT_SERVED and (names := list(opened)):
         return replace(
             failure, detail=f"{failure.detail}; {', '.join(names)} {'has' if len(names) == 1 else 'have'} opened"
+        )
+    if failure.kind is FailureKind.NOT_CONVERGED and (loose := _held_by_nothing(circuit)):
+        return replace(
+            failure,
+            detail=f"since nothing holds the nodes {listed(loose, _SHOWN)} to ground, so that their voltages are any: "
+            "a winding in delta, or a star whose neutral is open, needs OpenDSS's ppm_antifloat, or a path to ground",
         )
     if failure.kind is FailureKind.NOT_CONVERGED and (jumping := _loads_at_an_edge(circuit)):
         detail = (
@@ -45,6 +52,14 @@ def told_why(circuit: Circuit, failure: Failure, opened: Iterable[str] = ()) -> 
         )
         return replace(failure, detail=detail)
     return told_what_moves(circuit, failure)
+
+
+def _held_by_nothing(circuit: Circuit) -> list[str]:
+    """Nodes ("bus.number") of parts without any admittance to ground, of a circuit whose voltages are no numbers."""
+    if np.isfinite(circuit.node_voltages()).all():
+        return []
+    loose = ungrounded_nodes(len(circuit.node_bus), passive_elements(circuit))
+    return [f"{circuit.node_bus[k]}.{circuit.node_phase[k]}" for k in np.flatnonzero(loose)]
 
 
 def _loads_at_an_edge(circuit: Circuit) -> list[str]:

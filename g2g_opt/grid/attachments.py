@@ -227,5 +227,7 @@ class AttachmentBook:
                 f"three-phase buses: {three_phase}"
             )
         if found.kv_ln <= 0.0:
-            raise InputError(f"{where} has no voltage base; add Set VoltageBases and CalcVoltageBases to the circuit")
+            raise InputError(
+                f"{where} has no voltage base; Set VoltageBases and CalcVoltageBases belong behind the last element"
+            )
         return found.name

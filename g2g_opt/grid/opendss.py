@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.circuit.block_look import BlockLook, SolutionLook, look_at_none
+from g2g_opt.circuit.clock_banks import RowClock
 from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.circuit.own_units import OwnUnits
 from g2g_opt.circuit.protection import ControlledCircuit
@@ -49,13 +50,13 @@ class OpenDSSGrid(GridBackend[GridState]):
 
     Give either `feeder` (whose study constants are the defaults of `source_pu`, `initial_tap_position` and
     `exclude_buses`) or `dss_case_dir` and `dss_master_file`. `dss_controls` lets the circuit's own controls act, which
-    come to rest with the sites' first power before time is counted. `tolerance` is OpenDSS's solution tolerance;
-    `constant_power_window_pu` the band in which everything attached draws constant power. `unserved`: when an attached
-    load leaves it and is served something else than asked (equation 5.2), "raise" a `PowerFlowError`, or "record" it in
-    `served`; the feeder's own loads are recorded, in `own_loads`. `record_loading` records loadings at every step, as
-    shares of `rating_basis` ratings. `enforce_tap_range=False` lets taps leave their range. `own_load_share` is that of
-    the feeder's own loads (fixed ones keep all), `own_sun_share` of its PV systems' irradiance, beside which its
-    storage idles. `attach_*` come before `start`. Raises `InputError` for a bad input.
+    come to rest with the sites' first power before time is counted, and see the hours of `own_clock`. `tolerance` is
+    OpenDSS's; `constant_power_window_pu` the band in which everything attached draws constant power. `unserved`: when
+    an attached load leaves it and is served something else than asked (equation 5.2), "raise" a `PowerFlowError`, or
+    "record" it in `served`; the feeder's own loads are recorded, in `own_loads`. `record_loading` records loadings at
+    every step, as shares of `rating_basis` ratings. `enforce_tap_range=False` lets taps leave their range.
+    `own_load_share` is that of the feeder's own loads (fixed ones keep all), `own_sun_share` of its PV systems'
+    irradiance, beside which its storage idles. `attach_*` come before `start`. Raises `InputError` for a bad input.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class OpenDSSGrid(GridBackend[GridState]):
         own_load_share: HeldSeries | LoadShares | None = None,
         own_sun_share: HeldSeries | UnitShares | None = None,
         rating_basis: RatingBasis = "normal",
+        own_clock: RowClock | None = None,
     ) -> None:
         super().__init__()
         documented_path = feeder is None
@@ -101,12 +103,12 @@ class OpenDSSGrid(GridBackend[GridState]):
             own_load_share=LoadShares.every(own_load_share),
             own_sun_share=UnitShares.every(own_sun_share),
             rating_basis=rating_basis,
+            clock=own_clock,
         )
         self._attached, self._regulators = self.setup.attached, self.setup.regulators
-        self._expected_steps = 0
+        self._expected_steps, self._reads_directly = 0, type(self).step is OpenDSSGrid.step
         self.watch: StepWatch | None = None
         self._circuit: Circuit | None = None
-        self._reads_directly = type(self).step is OpenDSSGrid.step
 
     # --- attaching
 
@@ -181,7 +183,7 @@ class OpenDSSGrid(GridBackend[GridState]):
         """Compile the circuit, attach, set source voltage and taps, and solve once without the attachments' power."""
         circuit = self._circuit = self.setup.compiled()
         self._controlled = ControlledCircuit(circuit, acts=self.setup.dss_controls)
-        self.units = OwnUnits(circuit, self.setup.own_load_share, self.setup.own_sun_share)
+        self.units = OwnUnits(circuit, self.setup.own_load_share, self.setup.own_sun_share, self.setup.clock_of_step())
         self._powers = InjectionPowers(self._attached, self.setup.dt_s)
         self.served = ServedCheck(circuit, self._attached.all())
         self.own_loads = OwnLoadCheck(circuit)
@@ -318,9 +320,8 @@ class OpenDSSGrid(GridBackend[GridState]):
         if not any(storage is command.storage for storage in storages):
             raise unknown_name("storage", command.storage.name, [s.name for s in storages], "on this grid")
         command.storage.set_power_kw(command.power_kw, command.reactive_power_kvar)
-        kw, kvar = float(command.power_kw), float(command.reactive_power_kvar)
-        told = {"storage_name": command.storage.name, "power_kw": kw, "reactive_power_kvar": kvar}
-        events.emit("grid.storage_power.updated", told)
+        told = {"power_kw": float(command.power_kw), "reactive_power_kvar": float(command.reactive_power_kvar)}
+        events.emit("grid.storage_power.updated", {"storage_name": command.storage.name} | told)
 
     # --- what it shows
 
@@ -342,9 +343,8 @@ class OpenDSSGrid(GridBackend[GridState]):
     def history(self, n: int | None = None) -> Sequence[GridState]:
         if not self._reads_directly:
             return super().history(n)
-        if self._circuit is None:
-            return []
-        return self.record[:] if n is None else self.record[max(0, self.solved_record.n_steps - n) :]
+        first = 0 if n is None or self._circuit is None else max(0, self.solved_record.n_steps - n)
+        return [] if self._circuit is None else self.record[first:]
 
     def recorded_states(self) -> Sequence[GridState]:
         return self.record if self._reads_directly else super().recorded_states()
@@ -369,9 +369,9 @@ class OpenDSSGrid(GridBackend[GridState]):
     def estimate_sensitivity(
         self, perturbation_kw: float = 100.0, dc: DatacenterBackend[Any] | None = None
     ) -> tuple[Floats, Floats]:
+        sites = self._attached.sites
         if perturbation_kw <= 0:
             raise InputError(f"perturbation_kw must be positive, got {perturbation_kw}")
-        sites = self._attached.sites
         if dc is None and len(sites) != 1:
             raise InputError(f"name a datacenter (dc=...); attached: {[a.datacenter.name for a in sites]}")
         attachment = sites[0] if dc is None else self._attached.site(dc)

@@ -10,7 +10,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.circuit.opendss_circuit import Circuit
+from g2g_opt.circuit.clock_banks import RowClock
+from g2g_opt.circuit.opendss_circuit import SETTLED_DT_S, Circuit
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.attachments import AttachmentBook
@@ -46,6 +47,7 @@ class GridSetup:
     own_load_share: LoadShares | None = None
     own_sun_share: UnitShares | None = None
     rating_basis: RatingBasis = "normal"
+    clock: RowClock | None = None
 
     def __post_init__(self) -> None:
         if not self.tolerance > 0 or self.max_iterations < 2:
@@ -64,7 +66,14 @@ class GridSetup:
         commands = list(self.feeder.commands)
         if self.source_pu is not None:
             commands.append(f"Edit Vsource.source pu={self.source_pu:.12g}")
+        if self.clock is not None and self.dss_controls and self.dt_s < SETTLED_DT_S:
+            # From there on, time passes by itself.
+            commands.append(f"Set hour={self.clock.first_hour} sec=0")
         return commands
+
+    def clock_of_step(self) -> RowClock | None:
+        """The clock that steps are made at one by one, if controls settle within each and banks follow it."""
+        return self.clock if self.dss_controls and self.dt_s >= SETTLED_DT_S else None
 
     def compiled(self) -> Circuit:
         """A circuit of its own with the attachments, solved once without their power."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import opendssdirect
@@ -10,6 +11,10 @@ import pytest
 from g2g_opt.base_case import solve_base_case
 from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.feeder import Feeder
+from g2g_opt.limits import Limits
+from g2g_opt.plan import Plan
+from g2g_opt.scenario import Scenario
+from g2g_opt.simulation import Engine, simulate_runs
 
 CIRCUIT = """
 New Circuit.own basekv=12.47 pu=1.02 bus1=grid R1=0.1 X1=0.8 R0=0.2 X0=1
@@ -72,3 +77,71 @@ def test_what_a_control_dispatched_is_held(units: str, tmp_path: Path) -> None:
     held_kw = -float(circuit.ask_array("CktElement_Get_Powers", "double")[0::2].sum())
     assert held_kw > 250.0
     assert any(f"{held_kw:,.1f} kW" in word or f"{held_kw:,.0f} kW" in word for word in feeder.state)
+
+
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        # The feeder takes 2,040 kW without its storage, three times its largest phase 2,040: balanced.
+        ("modedis=peakshave kwtarget=1000", "reach its target at line.l: 1,000 kW, while 1,7"),
+        ("modedis=peakshave kwtarget=1800", ""),
+        ("modedis=i-peakshave kwtarget=0.06", "reach its target at line.l: 0.06 kA, while 0.08"),
+        ("modedis=i-peakshave kwtarget=0.12", ""),
+    ],
+)
+def test_a_target_that_storage_does_not_reach_is_told(target: str, told: str, tmp_path: Path) -> None:
+    path = tmp_path / "own.dss"
+    units = CONTROLLER.replace("modedis=peakshave kwtarget=1000", target)
+    path.write_text(CIRCUIT.format(units=units), encoding="utf-8")
+    words = [line for line in Feeder.from_dss(path).state if line.startswith("storagecontroller c")]
+    assert len(words) == int(bool(told))
+    if told:
+        assert told in words[0]
+        assert words[0].endswith("its storage gives 300 kW")
+
+
+def test_a_target_is_told_as_its_controller_counts_it(tmp_path: Path) -> None:
+    """It takes the largest phase three times: 3 times 883 kW where 2,100 are drawn."""
+    path = tmp_path / "own.dss"
+    more = "New Load.one bus1=end.1 phases=1 kv=7.2 kw=300 pf=0.95\n" + CONTROLLER
+    path.write_text(CIRCUIT.format(units=more), encoding="utf-8")
+    feeder = Feeder.from_dss(path)
+    dss = feeder.direct()
+    dss.Circuit.SetActiveElement("line.l")
+    kw = dss.CktElement.Powers()[0:6:2]
+    (words,) = [line for line in feeder.state if line.startswith("storagecontroller c")]
+    assert (
+        f"{3 * max(kw):,.4g} kW flow there as it counts (3 times that of the largest phase, {sum(kw):,.4g} kW" in words
+    )
+
+
+@pytest.mark.parametrize("engine", ["batch", "opendss"])
+@pytest.mark.parametrize("words", ["modedis=peakshave kwtarget=1000", "modecharge=peakshavelow kwtargetlow=3000"])
+def test_storage_idles_through_a_profile_whoever_would_dispatch_it(engine: Engine, words: str, tmp_path: Path) -> None:
+    """An hour follows the other in which the same kWh would be there: it would give 300 kW all year long."""
+    path = tmp_path / "own.dss"
+    units = CONTROLLER.replace("modedis=peakshave kwtarget=1000", words)
+    path.write_text(CIRCUIT.format(units=units), encoding="utf-8")
+    profile = tmp_path / "profile.csv"
+    rows = [f"2024-01-01T{hour:02d}:00,1,0" for hour in range(24)]
+    profile.write_text("\n".join(["hour_beginning,load_share,generation_share", *rows]), encoding="utf-8")
+    hours = Scenario(
+        "hours",
+        duration_s=24 * 3600,
+        dt_s=Fraction(3600),
+        control_dt_s=Fraction(3600),
+        profile=str(profile),
+        profile_rows=(0, 24, 1),
+    )
+    run = Plan((), tap_mode="own control"), hours
+    (outcome,) = simulate_runs([run], Feeder.from_dss(path), Limits(), engine=engine)
+    assert (outcome.engine, outcome.failure) == (engine, None)
+    dss = opendssdirect.NewContext()
+    text = CIRCUIT.format(units=units.splitlines()[0])
+    for line in ("Clear", *text.strip().splitlines(), "Set tolerance=1e-9 maxiterations=500", "Solve"):
+        dss.Text.Command(line)
+    dss.Circuit.SetActiveBus("end")
+    idle_pu = dss.Bus.puVmagAngle()[0]
+    place = outcome.summary.nodes.index(("end", 1))
+    assert outcome.summary.lowest_pu[place] == pytest.approx(idle_pu, abs=1e-6)
+    assert outcome.summary.highest_pu[place] == pytest.approx(idle_pu, abs=1e-6)

@@ -18,6 +18,7 @@ from g2g_opt.batch.moving_elements import Setting
 from g2g_opt.batch.power_flow import BatchPowerFlow
 from g2g_opt.batch.simulator import run_batch
 from g2g_opt.batch.unsupported import UnsupportedByBatch
+from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.circuit.studied_state import studied_state
 from g2g_opt.feeder import Feeder
 from g2g_opt.held_series import HeldSeries
@@ -152,6 +153,13 @@ def test_a_control_without_a_mode_keeps_no_run_off_the_engine(tmp_path: Path) ->
 def test_watts_that_a_curve_takes_back_are_not_held_and_that_is_said() -> None:
     state = studied_state(inverter_circuit("mode=voltwatt", "pf=0.95"))
     assert any("pvsystem.p gives all that the sun gives" in line for line in state.words)
+    # And what it injects is told of the state that is studied, not of the one in which the curve holds it back.
+    commands = [*inverter_circuit("mode=voltwatt", "pf=0.95"), *state.commands]
+    circuit = Circuit(commands)
+    circuit.finish()
+    circuit.activate("pvsystem.p")
+    studied_kw = -circuit.ask_array("CktElement_Get_Powers", "double")[0::2].sum()
+    assert any(f"pvsystem.p injects {round(studied_kw, 1):,.10g} kW" in line for line in state.words)
     # Its vars follow its watts, and still do so afterwards.
     assert not any("kvar" in command for command in state.commands)
     assert any("kvar=" in command for command in studied_state(inverter_circuit("mode=voltvar")).commands)

@@ -13,7 +13,7 @@ from g2g_opt.circuit.node_roles import classify_buses
 from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.circuit.parts import Bus
 from g2g_opt.feeder import Feeder
-from g2g_opt.feeder_description import describe_feeder
+from g2g_opt.feeder_description import describe_feeder, unassessed_notes
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
 from g2g_opt.simulation import Engine, simulate_runs
@@ -314,3 +314,36 @@ def test_a_service_with_a_high_leg_is_judged_at_240_volts(bases: str, kv: float)
     )["low"]
     assert (found.phases, found.three_wire) == ((1, 2, 3), True)
     assert found.kv_between_phases == pytest.approx(0.24, rel=2e-3)
+
+
+@pytest.mark.parametrize("ohm", [0.5, 20.0])
+def test_a_bus_earthed_through_an_impedance_says_how_many_times_its_zero_sequence_is(ohm: float) -> None:
+    """By hand: z1 of 5 km of line, of the transformer (1.3j) and of the source (0.78j); z0 of the line, the
+    transformer and three times the resistance.
+    """
+    buses = buses_of(
+        (
+            "New Transformer.t buses=(src low.1.2.3.4) conns=(delta wye) kvs=(12.47 12.47) kvas=(9000 9000) xhl=7.5",
+            f"New Reactor.earth phases=1 bus1=low.4 bus2=low.0 R={ohm} X=0",
+            "New Line.l bus1=low bus2=end length=5 units=km r1=0.3 x1=0.5 r0=0.7 x0=1.6",
+            "New Load.own bus1=end kv=12.47 kw=600",
+        )
+    )
+    assert not buses["end"].three_wire
+    z1, z0 = complex(1.5, 2.5 + 1.3 + 0.78), complex(3 * ohm + 3.5, 8.0 + 1.3)
+    expected = abs(z0) / abs(z1) if ohm > 1.0 else 0.0
+    assert buses["end"].zero_over_positive == pytest.approx(expected, rel=0.03)
+
+
+def test_what_uneven_phases_do_behind_an_earthing_impedance_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "resistance.dss"
+    path.write_text(
+        "New Circuit.small bus1=src basekv=12.47 MVAsc3=200 MVAsc1=150\n"
+        "New Transformer.t buses=(src low.1.2.3.4) conns=(delta wye) kvs=(12.47 12.47) kvas=(9000 9000) xhl=7.5\n"
+        "New Reactor.earth phases=1 bus1=low.4 bus2=low.0 R=20 X=0\n"
+        f"New Line.l bus1=low bus2=end {LINE}\nNew Load.own bus1=end kv=12.47 kw=600\n"
+        "Set VoltageBases=[12.47]\nCalcVoltageBases\n"
+    )
+    (told,) = [words for words in unassessed_notes(Feeder.from_dss(path)) if "zero-sequence" in words]
+    assert told.startswith("earthed through an impedance (zero-sequence 23 times the positive one")
+    assert told.endswith("at end")

@@ -379,3 +379,30 @@ def test_a_source_of_negative_zero_sequence_impedance_is_told(tmp_path: Path, st
     # By hand: 3 V^2 / S_1 - 2 z1 < 0 where S_1 (sqrt(3) V I_1) is over 1.5 S_3.
     if stated == "isc3=5000":
         assert "227.71 MVA single-phase" in words[0]
+
+
+def test_a_rating_stated_ahead_of_what_takes_its_place_is_told(tmp_path: Path) -> None:
+    """OpenDSS rates the line by what stands behind the statement; plain OpenDSS says 300, 400, 400 and 120 A."""
+    lines = [
+        "New Linecode.rated nphases=3 r1=0.3 x1=0.4 units=km normamps=300",
+        "New Linecode.bare nphases=3 r1=0.3 x1=0.4 units=km",
+        "New Line.a bus1=end bus2=k1 normamps=120 linecode=rated length=1",
+        "New Line.b bus1=end bus2=k2 normamps=120 linecode=bare length=1",
+        "New Line.c like=b bus1=end bus2=k3",
+        "New Line.d bus1=end bus2=k4 linecode=rated length=1 normamps=120",
+        "New Line.e bus1=end bus2=k5 normamps=300 linecode=rated length=1",
+        "New Line.f bus1=end bus2=k6 normamps=120 linecode=rated length=1",
+        "Edit Line.f normamps=130",
+    ]
+    path = tmp_path / "lost.dss"
+    path.write_text("\n".join(circuit_commands(lines)))
+    feeder = Feeder.from_dss(path)
+    (told,) = [note for note in feeder.unstated_notes if "normamps ahead" in note]
+    named = [f"line.{name} (120 stated, {rating} A there)" for name, rating in (("a", 300), ("b", 400), ("c", 400))]
+    assert told.endswith(": " + ", ".join(named))
+    dss = feeder.direct()
+    ratings = []
+    for name in "abcd":
+        dss.Circuit.SetActiveElement(f"line.{name}")
+        ratings.append(dss.CktElement.NormalAmps())
+    assert ratings == [300.0, 400.0, 400.0, 120.0]

@@ -10,7 +10,7 @@ import pytest
 from g2g_opt.base_case import solve_base_case
 from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.feeder import Feeder
-from g2g_opt.feeder_description import describe_feeder
+from g2g_opt.feeder_description import describe_feeder, unassessed_notes
 
 MASTER = """Clear
 New Circuit.c bus1=head basekv=12.47 mvasc3=1000 mvasc1=1000
@@ -247,3 +247,40 @@ def test_a_reduced_circuit_is_studied_whole_with_the_rating_of_every_line(tmp_pa
     assert found.loading[0] == "line.l3"
     assert found.loading[1] == pytest.approx(1.53, abs=0.02)
     assert any("reduce" in words and "studied whole" in words for words in feeder.left_out)
+
+
+def test_what_acts_by_a_default_stands_in_answers_as_well(tmp_path: Path) -> None:
+    """Who asks for a capacity need not have looked at the feeder before."""
+    path = tmp_path / "own.dss"
+    path.write_text(
+        "New Circuit.own basekv=12.47 bus1=grid mvasc3=200 mvasc1=210\n"
+        "New Line.l bus1=grid bus2=end r1=0.3 x1=0.6 length=1\nNew Load.own bus1=end kv=12.47 kw=500\n"
+        "New Isource.harmonic bus1=end amps=5 frequency=180\nSet VoltageBases=[12.47]\nCalcVoltageBases\n"
+    )
+    feeder = Feeder.from_dss(path)
+    (note,) = feeder.source_notes
+    assert note in unassessed_notes(feeder)
+    assert describe_feeder(feeder).count(note) == 1
+
+
+REGULATOR = (
+    "New Transformer.reg phases=3 windings=2 buses=[mid after] kvs=[12.47 12.47] kvas=[5000 5000] xhl=1",
+    "New Line.two bus1=after bus2=far r1=0.1 x1=0.2 length=1 units=km",
+    "New Load.far bus1=far kv=12.47 kw=100 kvar=20",
+)
+
+
+@pytest.mark.parametrize(
+    ("looks_at", "tap"), [("bus=far ptphase=3", 1.1), ("bus=far.3", 1.0), ("bus=far", 1.0), ("ptphase=3", 1.0)]
+)
+def test_a_regulator_that_looks_at_another_phase_of_a_remote_bus_is_named(
+    tmp_path: Path, looks_at: str, tap: float
+) -> None:
+    """It sees no voltage there, which would be within its band, and raises its tap to the end."""
+    control = f"New RegControl.r transformer=reg winding=2 vreg=120 band=2 ptratio=60 remoteptratio=60 {looks_at}"
+    found = [note for note in notes(tmp_path, *REGULATOR, control) if "remote bus" in note]
+    assert len(found) == int(tap > 1.0)
+    if found:
+        assert found[0].endswith("regcontrol.r (phase 3 of far)")
+    settled = Feeder.from_dss(tmp_path / "master.dss").compiled_taps["r"]
+    assert settled == pytest.approx(tap)

@@ -102,7 +102,7 @@ PROPERTIES_OF_FILES = frozenset({"csvfile", "sngfile", "dblfile", "pqcsvfile"})
 # `action` saves to files, but for shapes, where "normalize" computes.
 _SHAPES = frozenset({"loadshape", "tshape", "priceshape"})
 _METERS = frozenset({"monitor", "energymeter"})
-_CLASSES_REFUSED = frozenset({"dynamicexp", "vccs"})  # formulas and models of one's own
+CLASSES_REFUSED = frozenset({"dynamicexp", "vccs"})  # formulas and models of one's own
 
 # Commands of an edit file besides the properties of an element, and classes whose objects elements have taken over.
 OPENS = frozenset({"open", "close"})
@@ -137,7 +137,7 @@ def words() -> Words:
     return Words(
         _lower(stored["commands"]),
         _lower(stored["options"]),
-        {name: names for name, names in properties.items() if name not in _CLASSES_REFUSED},
+        {name: names for name, names in properties.items() if name not in CLASSES_REFUSED},
     )
 
 
@@ -170,3 +170,13 @@ def what_of_property(kind: str, name: str, value: str) -> str:
     if name == "action" and kind in _SHAPES:
         return "passed" if value.strip().lower().startswith("n") else "refused"
     return "passed"
+
+
+def array_file_word(name: str) -> str | None:
+    """The kind of file that OpenDSS takes the array for: "file" is written out, the others as short as one likes."""
+    name = name.lower()
+    if name == "file":
+        return name
+    return next(
+        (word for word in ("dblfile", "sngfile") if name and (word.startswith(name) or name.startswith(word))), None
+    )

@@ -21,6 +21,8 @@ from pathlib import Path
 import numpy as np
 
 from g2g_opt.circuit.opendss_circuit import Circuit
+from g2g_opt.circuit.script_file.conductor_data import why_of_conductors
+from g2g_opt.circuit.script_file.unmade_names import unmade_names
 from g2g_opt.circuit.unconnected import raise_on_unconnected
 from g2g_opt.errors import G2GError, InputError
 
@@ -93,10 +95,13 @@ def compile_in_child(commands: Sequence[str], places: Sequence[str], source: Pat
             raise InputError(f"{source}{at}: OpenDSS did not compile the circuit within {TIME_LIMIT_S:g} s") from None
         if ended.returncode != 0:
             at = _place(Path(folder), places)
-            raise InputError(f"{source}{at}: {_cause(ended.returncode, ended.stderr)}")
+            raise InputError(f"{source}{at}: {_cause(ended.returncode, ended.stderr)}{why_of_conductors(commands)}")
     answer = json.loads(ended.stdout)
     if "error" in answer:
-        raise InputError(f"{source}{_words(answer['command'], places)}: {answer['error']}")
+        at, told = answer["command"], str(answer["error"])
+        if at is not None and (unmade := unmade_names(commands, at)):
+            told = f"{told.rstrip('.')}: {unmade}"
+        raise InputError(f"{source}{_words(at, places)}: {told}{why_of_conductors(commands, told)}")
     return str(answer["digest"])
 
 

@@ -10,12 +10,13 @@ from g2g_opt.circuit.script_file.tokens import Parameter, ScriptError, parameter
 # What makes the matrices of all lines, which is what a copy takes. A file's own Solve does, too (see `line_copies`).
 MAKES_MATRICES = "calcvoltagebases"
 _CHOOSES = ("select", "set")
+_CLEARS = ("clear", "clearall")
 # Begins what is yielded for the name of what is edited at once.
 BATCH = "batchedit"
 RATINGS = ("normamps", "emergamps")
 _READ_PATTERN = re.compile(r"\^?([\w\-.]|(?<=\.)\*)*\$?")
 # Make a line of conductors, whose ratings it takes.
-_WIRED = ("geometry", "spacing", "wires", "cncables", "tscables", "conductors")
+WIRED = ("geometry", "spacing", "wires", "cncables", "tscables", "conductors")
 
 
 def stated_ratings(commands: Sequence[str]) -> Mapping[str, frozenset[str]]:
@@ -46,7 +47,7 @@ def _take(name: str, given: Sequence[Parameter], found: dict[str, set[str]], wir
             own.clear()
             own.update(found.get(other, ()))
             (wired.add if other in wired else wired.discard)(name)
-        elif word in _WIRED:
+        elif word in WIRED:
             wired.add(name)
         elif word in RATINGS:
             own.add(word)
@@ -75,6 +76,17 @@ def _reaches(pattern: str, name: str) -> bool:
     return True
 
 
+def first_behind_clear(commands: Sequence[str]) -> int:
+    """Place of the first command behind the last one that takes away whatever those before it have made."""
+    cleared = [k for k, command in enumerate(commands) if is_clear(command)]
+    return cleared[-1] + 1 if cleared else 0
+
+
+def is_clear(command: str) -> bool:
+    """Whether a command takes away whatever those before it have made."""
+    return command.strip().lower() in _CLEARS
+
+
 def described(commands: Sequence[str]) -> Iterator[tuple[str, list[Parameter]]]:
     """As `described_at`, without the places."""
     return ((name, given) for _, name, given in described_at(commands))
@@ -84,10 +96,11 @@ def described_at(commands: Sequence[str]) -> Iterator[tuple[int, str, list[Param
     """Elements (kind.name) that commands make or change, with the places of these and the named properties of each;
     and what makes matrices.
 
-    Commands are those of a `CircuitScript`, whose verbs and properties are in full. Others are passed over.
+    Commands are those of a `CircuitScript`, whose verbs and properties are in full. Others are passed over, and so is
+    what stands ahead of the last `Clear`.
     """
-    name = ""
-    for k, command in enumerate(commands):
+    name, begin = "", first_behind_clear(commands)
+    for k, command in enumerate(commands[begin:], start=begin):
         try:
             verb, *given = parameters(command)
         except (ScriptError, ValueError):

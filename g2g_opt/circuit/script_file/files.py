@@ -9,7 +9,7 @@ import stat
 from pathlib import Path
 
 from g2g_opt.circuit.script_file.tokens import ScriptError
-from g2g_opt.errors import InputError
+from g2g_opt.errors import InputError, did_you_mean
 
 _TEXT_MAX_BYTES = 256 * 1024**2  # of all scripts of a circuit together
 _DATA_MAX_BYTES = 2 * 1024**3  # of one data file
@@ -54,7 +54,7 @@ class CircuitFiles:
         """The folder that is meant by `text` in a script in `folder`."""
         path = self._path(text, folder)
         if not path.is_dir():
-            raise ScriptError(f"the folder {text!r} does not exist")
+            raise self._missing("folder", text, path, folder)
         return path
 
     def data(self, text: str, folder: Path) -> Path:
@@ -100,10 +100,18 @@ class CircuitFiles:
         try:
             kind = path.stat().st_mode
         except OSError:
-            raise ScriptError(f"the file {text!r} does not exist in {self.name(folder)}") from None
+            raise self._missing("file", text, path, folder) from None
         if not stat.S_ISREG(kind):
             raise ScriptError(f"{text!r} is no regular file")
         return path
+
+    def _missing(self, kind: str, text: str, path: Path, folder: Path) -> ScriptError:
+        """What is said of a file or folder that is not there, with the nearest name beside where it would be."""
+        try:
+            beside = [other.name for other in path.parent.iterdir() if other.is_dir() == (kind == "folder")]
+        except OSError:
+            beside = []
+        return ScriptError(f"the {kind} {text!r} does not exist in {folder.resolve()}{did_you_mean(path.name, beside)}")
 
     def _path(self, text: str, folder: Path) -> Path:
         if "@" in text and not (folder / text).exists():

@@ -13,11 +13,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from g2g_opt.circuit.script_file import allow_list as allowed
+from g2g_opt.circuit.script_file.described_elements import first_behind_clear
 from g2g_opt.circuit.script_file.files import CircuitFiles
 from g2g_opt.circuit.script_file.line_copies import with_copied_impedances
 from g2g_opt.circuit.script_file.missing_elements import changes_of_missing
-from g2g_opt.circuit.script_file.tokens import Parameter, ScriptError, parameters, quoted, script_lines
-from g2g_opt.errors import InputError
+from g2g_opt.circuit.script_file.tokens import (
+    Parameter,
+    ScriptError,
+    only_value,
+    parameters,
+    quoted,
+    script_lines,
+)
+from g2g_opt.errors import InputError, did_you_mean
 
 _INCLUDES_MAX = 64  # files that include each other, one within the other
 _CONSENT = "remove the line, or run with --trust-circuit if the circuit is your own"
@@ -94,6 +102,8 @@ class _Reader:
     # The class of the object that `~` goes on with; empty where none is, or where only OpenDSS knows it.
     _kind: str = ""
     _editing: bool = False
+    _circuit: str = ""
+    _begun_at: int = 0  # the place of the command that makes it
     _n_included: int = 0
     _n_lines: int = 0
 
@@ -185,7 +195,8 @@ class _Reader:
             return
         verb = allowed.find_word(first.value, allowed.words().commands)
         if verb is None:
-            raise ScriptError(f"{first.value!r} is no OpenDSS command")
+            hint = did_you_mean(first.value, allowed.words().commands)
+            raise ScriptError(f"{first.value!r} is no OpenDSS command{hint}")
         if verb in allowed.DESCRIBES:
             self._describe(verb, rest)
         elif verb in allowed.MORE:
@@ -198,9 +209,9 @@ class _Reader:
         elif verb in allowed.INCLUDES:
             self._include_named(verb, rest)
         elif verb in allowed.FOLDERS:
-            self._folder = self.files.folder(_only(verb, rest), self._folder)
+            self._folder = self.files.folder(only_value(verb, rest), self._folder)
         elif verb in allowed.COORDINATES:
-            path = self.files.data(_only(verb, rest), self._folder)
+            path = self.files.data(only_value(verb, rest), self._folder)
             self._pass(verb, [Parameter(None, str(path), '"')])
         elif verb in allowed.ESTIMATES:
             self._pass("allocateloads", [])
@@ -260,7 +271,7 @@ class _Reader:
 
     def _include_named(self, verb: str, rest: list[Parameter]) -> None:
         folder = self._folder
-        path = self.files.script(_only(verb, rest), folder)
+        path = self.files.script(only_value(verb, rest), folder)
         self.include(path)
         # As in OpenDSS: what was compiled leaves its folder behind, what was redirected to does not.
         self._folder = path.parent if verb == "compile" else folder
@@ -275,8 +286,16 @@ class _Reader:
         if kind == "circuit" and verb != "new":
             self._leave_out(f"{verb} {named}; OpenDSS changes nothing there, only at Vsource.source")
             return
+        if kind == "circuit":
+            self._begin_circuit(str(named))
         self._kind = kind
         self._pass(verb, [named, *self._properties(self._kind, rest[1:])])
+
+    def _begin_circuit(self, name: str) -> None:
+        if self._circuit and first_behind_clear(self.commands) <= self._begun_at:
+            beside = f"a second circuit beside {self._circuit}; keep one, or put Clear ahead of it"
+            raise ScriptError(f"New {name} makes {beside}, which takes the first one away")
+        self._circuit, self._begun_at = name, len(self.commands)
 
     def _edit_property(self, first: Parameter, rest: list[Parameter]) -> None:
         """`Load.name.kW=5`, or `kW=5` for the latest object."""
@@ -298,9 +317,13 @@ class _Reader:
             self._pass(str(edited), passed[1:])
 
     def _known_class(self, name: str) -> str:
-        if name.lower() not in allowed.words().properties:
-            raise ScriptError(f"the class {name!r} is not one that describes a network; {_CONSENT}")
-        return name.lower()
+        kind, known = name.lower(), allowed.words().properties
+        if kind in known:
+            return kind
+        hint = did_you_mean(name, known)
+        if hint and kind not in allowed.CLASSES_REFUSED:
+            raise ScriptError(f"there is no class {name!r}{hint}")
+        raise ScriptError(f"the class {name!r} is not one that describes a network; {_CONSENT}")
 
     def _properties(self, kind: str, given: list[Parameter]) -> list[Parameter]:
         if not kind:
@@ -316,7 +339,8 @@ class _Reader:
             else:
                 found = allowed.find_word(parameter.name, known)
                 if found is None:
-                    raise ScriptError(f"the class {kind} has no property {parameter.name!r}")
+                    hint = did_you_mean(parameter.name, known)
+                    raise ScriptError(f"the class {kind} has no property {parameter.name!r}{hint}")
                 name, at = found, known.index(found)
             what = allowed.what_of_property(kind, name, parameter.value)
             if what == "refused":
@@ -336,7 +360,8 @@ class _Reader:
                 raise ScriptError(f"{verb} {parameter} names no option; write {verb} option=value")
             name = allowed.find_word(parameter.name, allowed.words().options)
             if name is None:
-                raise ScriptError(f"{verb} has no option {parameter.name!r}")
+                hint = did_you_mean(parameter.name, allowed.words().options)
+                raise ScriptError(f"{verb} has no option {parameter.name!r}{hint}")
             if name in allowed.OPTIONS_LEFT_OUT | allowed.OPTIONS_OF_REPORTS:
                 if parameter.value.lower() not in allowed.OFF:
                     why = _REPORTS if name in allowed.OPTIONS_OF_REPORTS else _TRACES
@@ -363,7 +388,7 @@ class _Reader:
             # OpenDSS would put the variable's value there, up to a dot or a caret.
             raise ScriptError(f"{named} holds a variable where the name of a value is expected")
         first, *rest = parameters(named.value)
-        word = _array_file_word(first.name or "")
+        word = allowed.array_file_word(first.name or "")
         if any("file" in (p.name or "").lower() for p in rest):
             raise ScriptError(f"{named} names a file in a way that cannot be followed")
         if word is None:
@@ -373,19 +398,3 @@ class _Reader:
         within = quoted(str(path), but='"')
         words = quoted(" ".join([f"{word}={within}", *(str(p) for p in rest)]))
         return Parameter(named.name, words[1:-1], words[0])
-
-
-def _array_file_word(name: str) -> str | None:
-    """The kind of file that OpenDSS takes the array for: "file" is written out, the others as short as one likes."""
-    name = name.lower()
-    if name == "file":
-        return name
-    return next(
-        (word for word in ("dblfile", "sngfile") if name and (word.startswith(name) or name.startswith(word))), None
-    )
-
-
-def _only(verb: str, rest: list[Parameter]) -> str:
-    if not rest or not rest[0].value:
-        raise ScriptError(f"{verb} names no file or folder")
-    return rest[0].value

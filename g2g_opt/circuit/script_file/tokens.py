@@ -114,3 +114,10 @@ def script_lines(text: str) -> Iterator[tuple[int, str]]:
             inside = "*/" not in line
             continue
         yield number, line
+
+
+def only_value(verb: str, rest: list[Parameter]) -> str:
+    """The file or folder that a command names. Raises `ScriptError` if it names none."""
+    if not rest or not rest[0].value:
+        raise ScriptError(f"{verb} names no file or folder")
+    return rest[0].value

@@ -1,0 +1,45 @@
+"""Banks that follow the clock, and the hours of a run through the rows of a profile."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from g2g_opt.circuit.script_file.described_elements import described
+
+_ROW_S = 3600.0
+DAY_S = 24 * _ROW_S
+
+
+@dataclass(frozen=True)
+class RowClock:
+    """Hours of the year of rows of a profile that each hold for an hour: that of the first one, and hours from row to
+    row.
+    """
+
+    first_hour: int
+    hours_apart: int = 1
+
+    def at(self, time_s: float) -> tuple[int, float]:
+        """Hour of the year and second of the hour at a time (s) of the run."""
+        row = int(time_s // _ROW_S)
+        return self.first_hour + row * self.hours_apart, time_s - row * _ROW_S
+
+
+def follows_the_clock(commands: Sequence[str]) -> bool:
+    """Whether the commands of a circuit make a CapControl that switches its bank by the time of day."""
+    return _follows_the_clock(tuple(commands))
+
+
+@lru_cache(maxsize=16)
+def _follows_the_clock(commands: tuple[str, ...]) -> bool:
+    return any(
+        name.startswith("capcontrol.") and (parameter.name or "").lower() == "type" and _is_time(parameter.value)
+        for name, given in described(commands)
+        for parameter in given
+    )
+
+
+def _is_time(value: str) -> bool:
+    return value.strip().lower().startswith("t")

@@ -1,0 +1,78 @@
+"""What of a circuit is of another frequency than the one at which it is solved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from g2g_opt.circuit.element_properties import ElementProperties
+from g2g_opt.circuit.elements import in_service
+from g2g_opt.circuit.opendss_circuit import Circuit
+from g2g_opt.circuit.script_file.described_elements import described
+from g2g_opt.errors import InputError, listed
+
+_SAME_HZ = 1e-3  # OpenDSS's own
+_SHOWN = 8
+
+
+def raise_on_silent_sources(circuit: Circuit) -> None:
+    """Raise `InputError` if every voltage source is of another frequency than the circuit is solved at."""
+    hz, silent = _solved_at(circuit), dict(_silent(circuit))
+    voltages = in_service(circuit, "vsource")
+    if voltages and all(name in silent for name in voltages):
+        told = ", ".join(f"{name} is of {silent[name]:g} Hz" for name in voltages[:_SHOWN])
+        raise InputError(
+            f"no source gives a voltage: {told}, and the circuit is solved at {hz:g} Hz, where OpenDSS lets it give "
+            f"none (set by Frequency or BaseFrequency, by DefaultBaseFrequency behind New Circuit, or by a frequency "
+            f"of the source); for a circuit at {hz:g} Hz put Set DefaultBaseFrequency={hz:g} ahead of New Circuit"
+        )
+
+
+def frequency_notes(circuit: Circuit, commands: Sequence[str]) -> tuple[str, ...]:
+    """A sentence on sources, and one on other elements, whose frequency (Hz) is not that of the solution."""
+    hz, notes = _solved_at(circuit), []
+    silent = _silent(circuit)
+    if silent:
+        notes.append(
+            f"sources of another frequency than the circuit is solved at ({hz:g} Hz), which give nothing there, and "
+            f"of which a Vsource is a short circuit behind its impedance: {_in_words(silent)}"
+        )
+    converted = {
+        name: float(parameter.value)
+        for name, given in described(commands)
+        for parameter in given
+        if (parameter.name or "").lower() == "basefreq" and _is_number(parameter.value)
+    }
+    others = [(name, own) for name, own in converted.items() if abs(own - hz) > _SAME_HZ]
+    if others:
+        notes.append(
+            f"stated at another frequency than the circuit is solved at ({hz:g} Hz), so that OpenDSS converts "
+            f"reactances and capacitances: {_in_words(others)}"
+        )
+    return tuple(notes)
+
+
+def _solved_at(circuit: Circuit) -> float:
+    return float(circuit.ask("Solution_Get_Frequency"))
+
+
+def _silent(circuit: Circuit) -> list[tuple[str, float]]:
+    """Sources in service, with their frequency, that give nothing at that of the solution."""
+    hz = _solved_at(circuit)
+    own = [(name, ElementProperties(circuit, name).number("frequency")) for name in _sources(circuit)]
+    return [(name, at) for name, at in own if abs(at - hz) > _SAME_HZ]
+
+
+def _sources(circuit: Circuit) -> list[str]:
+    return in_service(circuit, "vsource", "isource")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _in_words(names: Sequence[tuple[str, float]]) -> str:
+    return listed([f"{name} ({hz:g} Hz)" for name, hz in names], _SHOWN)
