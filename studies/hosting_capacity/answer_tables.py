@@ -169,20 +169,25 @@ def frontier_charts(frontiers: Frontiers) -> list[Chart]:
     """One chart per operation, one line per pair."""
     charts = []
     for operation in ("firm", "flexible"):
-        lines = [
-            Line(
-                f"{first}, {second}",
-                [corner.first_peak_mw for corner in found],
-                [corner.second_peak_mw for corner in found],
-            )
-            for (first, second, kind), found in frontiers.items()
-            if kind == operation
-        ]
-        if lines:
+        pairs = [(name, found) for name, found in frontiers.items() if name[2] == operation]
+        if pairs:
             title = f"Sizes that go together, {operation}"
-            shown = most_and_least(lines, _LINES_MAX, lambda line: max(line.x) + max(y or 0.0 for y in line.y))
-            charts.append(Chart(title, "first site, peak MW", "second site, peak MW", tuple(shown)))
+            lines = tuple(
+                Line(
+                    f"{first}, {second}",
+                    [corner.first_peak_mw for corner in found],
+                    [corner.second_peak_mw for corner in found],
+                )
+                for (first, second, _), found in most_and_least(pairs, _LINES_MAX, _largest_of_both)
+            )
+            charts.append(Chart(title, "first site, peak MW", "second site, peak MW", lines))
     return charts
+
+
+def _largest_of_both(pair: tuple[tuple[str, str, str], Sequence[Corner]]) -> float:
+    """Largest peak of the first site of a frontier, and that of the second, together (MW)."""
+    _, found = pair
+    return max(corner.first_peak_mw for corner in found) + max(corner.second_peak_mw for corner in found)
 
 
 def judged_table(judged: Sequence[JudgedSizeRow]) -> ResultTable:
