@@ -137,8 +137,9 @@ class Conclusion:
     """The answer of a study and what it stands on. Everything numeric in it was simulated, or says that it was not.
 
     `answer` is a sentence or two with the figures that were asked for. `binding` is a table of what binds; `warnings`
-    qualify the answer; `not_assessed` says what it does not cover. `feeder` is empty for studies that are on none, as
-    is `base_case`, which says whether its circuit is solved and at rest without a site (`BaseCaseState`).
+    qualify the answer; `not_assessed` says what it does not cover. `envelopes_of` says of what the envelopes are a
+    part, where they are one. `feeder` is empty for studies that are on none, as is `base_case`, which says whether its
+    circuit is solved and at rest without a site (`BaseCaseState`).
     """
 
     title: str
@@ -147,6 +148,7 @@ class Conclusion:
     tables: tuple[ResultTable, ...]
     maps: tuple[FeederMap, ...] = ()
     envelopes: tuple[Envelope, ...] = ()
+    envelopes_of: str = ""
     charts: tuple[Chart, ...] = ()
     failures: tuple[MissingAnswer, ...] = ()
     warnings: tuple[str, ...] = ()
