@@ -62,7 +62,7 @@ def _add_allocator(commands: Commands) -> None:
     parser = commands.add_parser("allocator", help="serve nodes: join, reports, allocations")
     parser.description = (
         "Listen for nodes and send each its cap once a period: together they stay below --limit-kw, each with the same "
-        "share of what it has available. Ends after --seconds, or when interrupted; says then what was counted."
+        "share of what it has available. Ends after --duration-s, or when interrupted; says then what was counted."
     )
     parser.epilog = (
         "Example: g2g live key run.key; g2g live allocator --listen 0.0.0.0:5555 --key-file run.key --limit-kw 2000"
@@ -101,7 +101,7 @@ def _add_campaign(commands: Commands) -> None:
         "and delays datagrams if --channel is given (a TCP stream it can only delay); then say what was lost, what it "
         "cost, and how old the news were."
     )
-    parser.epilog = "Example: g2g live campaign --nodes 1000 --seconds 30 --transport tcp"
+    parser.epilog = "Example: g2g live campaign --nodes 1000 --duration-s 30 --transport tcp"
     parser.add_argument("--nodes", type=number(Count), default=100, metavar="N", help="how many nodes (default 100)")
     parser.add_argument(
         "--channel", metavar="CHANNEL", help="what the relay does, as in studies: udp:loss=0.2,latency=0.05"
@@ -159,7 +159,7 @@ def _add_shared(parser: argparse.ArgumentParser, *, with_key: bool = True, secon
         help_ = "file of the shared key that signs messages (g2g live key makes one)"
         parser.add_argument("--key-file", type=Path, metavar="FILE", help=help_)
     help_ = f"how long to run (default: {seconds})"
-    parser.add_argument("--seconds", type=number(DurationS), metavar="S", help=help_)
+    parser.add_argument("--duration-s", type=number(DurationS), metavar="S", help=help_)
     help_ = "folder for the record of the run (default: a new one below results/live); one for all processes of a run"
     now = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     parser.add_argument("--record", type=Path, default=Path("results/live") / now, metavar="DIR", help=help_)
@@ -235,7 +235,7 @@ def _run_allocator(options: argparse.Namespace, console: Console) -> int:
         try:
             found = await allocator.start(options.listen)
             console.print(f"listening on {found} ({settings.transport}); record: {recorder.path}", markup=False)
-            await _until_stopped(options.seconds, lambda: _tell_allocator(allocator, console))
+            await _until_stopped(options.duration_s, lambda: _tell_allocator(allocator, console))
         finally:
             await allocator.stop()
             recorder.close()
@@ -295,7 +295,7 @@ def _run_node(options: argparse.Namespace, console: Console) -> int:
             console.print(f"{joined} of {len(nodes)} nodes have joined; they give {given_kw:.1f} kW", markup=False)
 
         try:
-            await _until_stopped(options.seconds, tell)
+            await _until_stopped(options.duration_s, tell)
             if grid is not None:
                 await _ended(grid)
             done.set()
@@ -338,7 +338,7 @@ def _run_campaign(options: argparse.Namespace, console: Console) -> int:
     outcome = asyncio.run(
         run_campaign(
             measures,
-            options.seconds or seconds,
+            options.duration_s or seconds,
             rule,
             settings,
             channel=channel,

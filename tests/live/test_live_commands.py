@@ -18,7 +18,7 @@ from studies.cli import main
 
 def test_a_campaign_is_told_and_replayed_as_channels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     record = str(tmp_path / "record")
-    words = ["live", "campaign", "--nodes", "5", "--seconds", "0.5", "--period", "0.1", "--record", record]
+    words = ["live", "campaign", "--nodes", "5", "--duration-s", "0.5", "--period", "0.1", "--record", record]
     assert main(words) == 0
     out = capsys.readouterr().out
     assert "5 of 5 nodes have joined" in out
@@ -44,7 +44,7 @@ def test_allocator_and_nodes_of_two_processes_meet_with_a_key(tmp_path: Path) ->
     try:
         assert allocator.stdout is not None
         where = allocator.stdout.readline().split()[2]
-        nodes = ["live", "node", "--allocator", where, "--nodes", "2", "--curve", str(curve), "--seconds", "1.5"]
+        nodes = ["live", "node", "--allocator", where, "--nodes", "2", "--curve", str(curve), "--duration-s", "1.5"]
         assert main([*nodes, *shared]) == 0
     finally:
         allocator.send_signal(signal.SIGTERM)
@@ -58,7 +58,7 @@ def test_allocator_and_nodes_of_two_processes_meet_with_a_key(tmp_path: Path) ->
 def test_clients_of_a_feeder_are_capped_on_real_sockets(
     rule: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["live", "campaign", "--case", "five-clients", "--rule", rule, "--period", "0.05", "--seconds", "1.5"]
+    words = ["live", "campaign", "--case", "five-clients", "--rule", rule, "--period", "0.05", "--duration-s", "1.5"]
     assert main([*words, "--record", str(tmp_path)]) == 0
     out = capsys.readouterr().out
     assert "5 of 5 nodes have joined" in out
@@ -72,7 +72,7 @@ def test_an_allocator_by_itself_caps_clients_of_another_process_by_an_optimum(tm
     try:
         assert allocator.stdout is not None
         where = allocator.stdout.readline().split()[2]
-        assert main(["live", "node", "--allocator", where, "--seconds", "2", *shared]) == 0
+        assert main(["live", "node", "--allocator", where, "--duration-s", "2", *shared]) == 0
     finally:
         allocator.send_signal(signal.SIGTERM)
         told, _ = allocator.communicate(timeout=20.0)
