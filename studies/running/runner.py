@@ -313,5 +313,7 @@ def inputs_kept_in(root: Path) -> KeptInputs | None:
 
 
 def wait_hint(root: Path) -> str:
-    """How to go on after a stop."""
+    """How to go on after a stop, which may have come before there was a study to go on with."""
+    if not exists(StudyFolder(root).ledger):
+        return f"no study was begun in {root}; give the same command again"
     return f"what was finished is recorded; go on with: g2g resume {shlex.quote(os.fspath(root))}"

@@ -211,6 +211,30 @@ def test_a_disk_that_is_full_stops_the_study_and_it_goes_on_when_there_is_room(
     assert _sums(root) == _sums(tmp_path / "plain")
 
 
+@pytest.mark.parametrize("room_kb", [4, 24, 60, 68, 100])
+def test_how_to_go_on_after_a_full_disk_holds_however_early_it_was_full(
+    tmp_path: Path, small_disk: Path, capsys: pytest.CaptureFixture[str], room_kb: int
+) -> None:
+    """Full before the study was begun, or while the files beside its ledger were made, `resume` had nothing to do."""
+    ballast, root = small_disk / "ballast", small_disk / "s"
+    ballast.write_bytes(b"0" * 1024 * (1024 - room_kb))
+    question = write_question(tmp_path / "q.toml", SmallStudy(n=2))
+    command = ["run", str(question), "--out", str(root)]
+    options = ["--trust-study", "--workers", "1"]
+    assert main([*command, *options]) == 1
+    told = capsys.readouterr()
+    assert "no room left" in told.err
+    # Room for a report, too.
+    subprocess.run(["mount", "-o", "remount,size=32m", str(small_disk)], check=True)
+    if "go on with: g2g resume" in told.out:
+        command = ["resume", str(root)]
+    else:
+        assert "no study was begun" in told.out
+        assert main(["status", str(root), "--trust-study"]) == 2
+        assert "was not begun" in capsys.readouterr().err
+    assert main([*command, *options]) == 0
+
+
 def test_a_ledger_that_is_full_stops_the_study_with_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     begin_study(tmp_path / "s", SmallStudy(n=2))
     limited: list[Ledger] = []
