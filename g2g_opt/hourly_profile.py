@@ -17,7 +17,7 @@ from g2g_opt.csv_files import CsvTable, read_csv
 from g2g_opt.data_files import data_path
 from g2g_opt.errors import InputError, listed, number_of, unknown_name
 from g2g_opt.kept_files import copy_or_self
-from g2g_opt.metered_hours import BEGINNING, ENDING, read_hours
+from g2g_opt.metered_hours import BEGINNING, ENDING, YEAR_HOURS, read_hours
 from g2g_opt.quantities import HourlyShare, UsdPerKwh, bounds_of, check_quantities
 from g2g_opt.reading import file_status, user_path
 
@@ -74,7 +74,7 @@ class HourlyProfile:
 
         It may begin on any date, and of a leap year the last day may be missing, as in years of 8,760 hours.
         """
-        return self.hours[0].hour == 0 and len(self.hours) in (365 * 24, 366 * 24)
+        return self.hours[0].hour == 0 and len(self.hours) in YEAR_HOURS
 
     @property
     def period(self) -> str:
@@ -89,10 +89,8 @@ class HourlyProfile:
         """How long it is, leap days, and what its hours stand for, in words."""
         notes = self.file_notes()
         if not self.is_year:
-            notes.append(
-                f"profile {self.name} is part of a year, or more than one ({self.span}): nothing that is said here "
-                "holds for a year"
-            )
+            what = self._begins_late or "it is part of a year, or more than one"
+            notes.append(f"profile {self.name} covers {self.span}: {what}. Nothing that is said here holds for a year")
         elif any(calendar.isleap(at.year) and (at.month, at.day) == (2, 28) for at in self.hours):
             has_day = any((at.month, at.day) == (2, 29) for at in self.hours)
             if not has_day or len(self.hours) == 365 * 24:
@@ -109,8 +107,18 @@ class HourlyProfile:
         if not self.is_year:
             raise InputError(
                 f"profile {self.name!r} covers {self.span}; what is built, earned or broken in a year needs a year of "
-                "whole days from 00:00 on: 8,760 or 8,784 hours"
+                f"whole days from 00:00 on: 8,760 or 8,784 hours{self._begins_late and f', and {self._begins_late}'}"
             )
+
+    @property
+    def _begins_late(self) -> str:
+        """In words why as many hours as a year has are none, if they begin within a day; else nothing."""
+        if self.hours[0].hour == 0 or len(self.hours) not in YEAR_HOURS:
+            return ""
+        return (
+            f"its days begin at {self.hours[0]:%H:%M}; write its times by the clock of the place, in standard time, "
+            "from 00:00 on"
+        )
 
     def rows_of(self, month: int, hour: int) -> NDArray[np.int64]:
         """Rows of an hour of the day (0 to 23) in a month (1 to 12), in the order of time."""

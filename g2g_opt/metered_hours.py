@@ -18,6 +18,7 @@ from g2g_opt.csv_files import CsvRow, CsvTable, separator_words
 from g2g_opt.errors import InputError, shown
 
 BEGINNING, ENDING = "hour_beginning", "hour_ending"
+YEAR_HOURS = (365 * 24, 366 * 24)
 _HOUR = timedelta(hours=1)
 # Steps of meters: parts of an hour that hours are made of.
 _STEPS = tuple(timedelta(minutes=minutes) for minutes in (60, 30, 20, 15, 10, 5))
@@ -31,23 +32,28 @@ _SUMMER_MIN = timedelta(days=60)
 
 @dataclass(frozen=True, eq=False)
 class MeteredHours:
-    """Hours by when they begin, how many rows each is the mean of, and in words what was done to the times."""
+    """Hours by when they begin, how many rows each is the mean of, and in words what was done to the times.
+
+    The first `n_moved` hours of the file stand behind its others.
+    """
 
     hours: tuple[datetime, ...]
     rows_per_hour: int
     notes: tuple[str, ...]
+    n_moved: int = 0
 
     def means(self, values: Sequence[float]) -> tuple[float, ...]:
         """A column's mean over the rows of every hour."""
         by_hour: NDArray[np.float64] = np.array(values, dtype=np.float64).reshape(-1, self.rows_per_hour)
-        return tuple(by_hour.mean(axis=1).tolist())
+        return tuple(np.roll(by_hour.mean(axis=1), -self.n_moved).tolist())
 
 
 def read_hours(table: CsvTable) -> MeteredHours:
     """The hours of a table with a column `hour_beginning` or `hour_ending`, one row after the other in time.
 
     Read are times with a UTC offset (in standard time: that of the lowest offset in the file), local times with both
-    clock changes of a year, and rows of half, quarter, ... hours, of which an hour is the mean. Raises `InputError`
+    clock changes of a year, and rows of half, quarter, ... hours, of which an hour is the mean. A year that begins in
+    summer time, at 23:00 of the day before by standard time, has that hour behind its last one. Raises `InputError`
     with the line and the cause for anything else, and for rows that look as if they named the end of their hours.
     """
     column, rows = _column(table), table.rows
@@ -219,4 +225,11 @@ def _whole_hours(
             )
     if per_hour > 1:
         notes.append(f"an hour is the mean of its {per_hour} rows")
+    begins = written - step if column == ENDING else written
+    if len(hours) in YEAR_HOURS and begins.hour == 0 and hours[0].hour == 23:
+        first, last = hours[0], hours[-1] + _HOUR
+        notes.append(
+            f"its first hour, {first:%Y-%m-%d %H:%M} of standard time, stands behind its last, as {last:%Y-%m-%d %H:%M}"
+        )
+        return MeteredHours((*hours[1:], last), per_hour, tuple(notes), n_moved=1)
     return MeteredHours(hours, per_hour, tuple(notes))

@@ -38,9 +38,11 @@ def load(
 
 
 def standard(zone: ZoneInfo) -> tuple[datetime, ...]:
-    """The hours of the year by the clock that is never changed."""
+    """The hours of the year by the clock that is never changed, from a midnight on."""
     offset = min(at.astimezone(zone).utcoffset() or HOUR for at in instants(zone))
-    return tuple((at + offset).replace(tzinfo=None) for at in instants(zone))
+    hours = [(at + offset).replace(tzinfo=None) for at in instants(zone)]
+    # South of the equator the year begins in summer time: its first hour is one of the year before.
+    return tuple(hours if hours[0].hour == 0 else [*hours[1:], hours[-1] + HOUR])
 
 
 @pytest.mark.parametrize("zone", [NEW_YORK, SYDNEY])
@@ -49,8 +51,11 @@ def test_offsets_and_clock_changes_are_read_as_standard_time(tmp_path: Path, zon
     texts = [at.astimezone(zone).strftime(form) for at in instants(zone)]
     profile = load(tmp_path / "year.csv", texts)
     assert profile.hours == standard(zone)
-    (note,) = (note for note in profile.calendar_notes() if "standard time" in note)
+    assert profile.is_year
+    note, *more = (note for note in profile.calendar_notes() if "standard time" in note)
     assert ("UTC offsets" in note) == form.endswith("%z")
+    moved = ["its first hour, 2022-12-31 23:00 of standard time, stands behind its last, as 2023-12-31 23:00"]
+    assert [note.partition(": ")[2] for note in more] == (moved if zone is SYDNEY else [])
 
 
 @pytest.mark.parametrize(
@@ -71,7 +76,21 @@ def test_clock_changes_offsets_parts_of_hours_and_ends_together(
     shares = [0.01 * (k * minutes // 60 % 9000) for k in range(len(named))]
     profile = load(tmp_path / "year.csv", [at.astimezone(zone).strftime(form) for at in named], shares, column)
     assert profile.hours == standard(zone)
-    assert profile.load_share == pytest.approx([0.01 * k for k in range(len(profile.hours))])
+    n = len(profile.hours)
+    first = zone is SYDNEY
+    assert profile.load_share == pytest.approx([0.01 * ((k + first) % n) for k in range(n)])
+
+
+def test_a_year_that_begins_at_another_hour_is_told_so_and_is_no_part_of_a_year(tmp_path: Path) -> None:
+    """A year of Berlin by UTC begins at 23:00: whoever reads why it is refused knows what to write."""
+    profile = load(tmp_path / "utc.csv", [at.strftime("%Y-%m-%dT%H:%MZ") for at in instants(BERLIN)])
+    assert not profile.is_year
+    words = "its days begin at 23:00; write its times by the clock of the place, in standard time, from 00:00 on"
+    with pytest.raises(InputError, match=words):
+        profile.check_is_year()
+    notes = " ".join(profile.calendar_notes())
+    assert words in notes
+    assert "part of a year" not in notes
 
 
 @pytest.mark.parametrize("zone", [NEW_YORK, SYDNEY])
