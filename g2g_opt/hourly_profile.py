@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import calendar
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -29,8 +28,8 @@ PRICE_COLUMN = "price_per_kwh"
 _HOUR = timedelta(hours=1)
 # Shares of a peak, and prices on average, beyond which figures look like percent, kW or prices of a MWh.
 _SHARE_USUAL, _PRICE_USUAL = 2.0, 1.0
-# Columns that are named of those that nothing is read from, and letters of their names.
-_NAMES_SHOWN, _NAME_LETTERS = 6, 40
+# Columns that are named of those that nothing is read from.
+_NAMES_SHOWN = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +150,7 @@ def load_profile(name: str) -> HourlyProfile:
 
 @lru_cache(maxsize=8)
 def _read(path: Path, _changed_ns: int) -> HourlyProfile:
-    table = read_csv(path, "profile", SHARES)
+    table = read_csv(path, "profile", SHARES, (BEGINNING, ENDING, PRICE_COLUMN))
     found = read_hours(table)
     load, generation = (
         found.means([row.number(name, _SHARE.low, _SHARE.high) for row in table.rows]) for name in SHARES
@@ -165,14 +164,8 @@ def _read(path: Path, _changed_ns: int) -> HourlyProfile:
 
 def _unread(table: CsvTable) -> list[str]:
     """Columns that nothing is read from, in words; `InputError` for one nearly the price's, where there is none."""
-    aside = [name for name in table.columns if name and name not in (BEGINNING, ENDING, *SHARES, PRICE_COLUMN)]
-    if PRICE_COLUMN not in table.columns:
-        for name in aside:
-            if difflib.get_close_matches(name.casefold(), [PRICE_COLUMN], n=1, cutoff=0.75):
-                known = (BEGINNING, ENDING, *SHARES, PRICE_COLUMN)
-                raise InputError(f"{table.name}: {unknown_name('column', name, known)}")
-    names = listed([name[:_NAME_LETTERS] for name in aside], _NAMES_SHOWN)
-    return [f"nothing is read from its columns {names}"] if aside else []
+    aside = table.left_aside((BEGINNING, ENDING, *SHARES, PRICE_COLUMN), (PRICE_COLUMN,))
+    return [f"nothing is read from its columns {listed(aside, _NAMES_SHOWN)}"] if aside else []
 
 
 def _unusual(load: Sequence[float], generation: Sequence[float], prices: Sequence[float] | None) -> list[str]:

@@ -15,13 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.csv_files import CsvRow, CsvTable, separator_words
-from g2g_opt.errors import InputError, shown
+from g2g_opt.errors import InputError, did_you_mean, shown
 
 BEGINNING, ENDING = "hour_beginning", "hour_ending"
 YEAR_HOURS = (365 * 24, 366 * 24)
 _HOUR = timedelta(hours=1)
 # Steps of meters: parts of an hour that hours are made of.
 _STEPS = tuple(timedelta(minutes=minutes) for minutes in (60, 30, 20, 15, 10, 5))
+# Columns that are compared with a missing one's name.
+_COLUMNS_LOOKED_AT = 200
 # Times of meters; at the ends of the calendar there is no hour before or after.
 _YEARS = (1900, 2200)
 # Clocks are changed on a Sunday, in the first hours of it.
@@ -87,7 +89,9 @@ def _column(table: CsvTable) -> str:
         return found[0]
     if found:
         raise InputError(f"{table.name} has both columns {BEGINNING} and {ENDING}; keep one")
+    near = {name: did_you_mean(name, (BEGINNING, ENDING)) for name in table.columns[:_COLUMNS_LOOKED_AT]}
     why = separator_words(table.columns)
+    why = why or next((f"; it has {shown(name)}{words}" for name, words in near.items() if words), "")
     raise InputError(f"{table.name} lacks the columns {BEGINNING}; it needs {BEGINNING} (or {ENDING}){why}")
 
 

@@ -209,10 +209,25 @@ def test_columns_that_nothing_is_read_from_are_said_and_one_that_is_nearly_the_p
     header = "hour_beginning,load_share,generation_share"
     profile = year_with(tmp_path / "day.csv", f"{header},price,load_share_raw", "0.5,0,1,1")
     assert "nothing is read from its columns price, load_share_raw" in profile.notes
-    for name in ("price_per_mwh", "prices_per_kwh", "Price_per_kWh"):
-        with pytest.raises(InputError, match=f"column '{name}' .*price_per_kwh"):
+    for name, why in (
+        ("price_per_mwh", "is of another unit than price_per_kwh; convert it"),
+        ("prices_per_kwh", "not found; did you mean price_per_kwh"),
+        ("Price per MWh", "is of another unit than price_per_kwh; convert it"),
+    ):
+        with pytest.raises(InputError, match=f"column '{name}' {why}"):
             year_with(tmp_path / "priced.csv", f"{header},{name}", "0.5,0,1")
+    assert year_with(tmp_path / "cased.csv", f"{header}, Price_per_kWh ", "0.5,0,0.1").price_per_kwh == (0.1,) * 24
     assert year_with(tmp_path / "both.csv", f"{header},price_per_kwh,price_per_mwh", "0.5,0,0.1,100").price_per_kwh
+
+
+def test_names_of_a_profiles_columns_are_read_in_any_case_and_the_nearest_is_named(tmp_path: Path) -> None:
+    profile = year_with(tmp_path / "day.csv", "Hour_Beginning , LOAD_SHARE,Generation_Share", "0.5,0")
+    assert (profile.load_share[0], profile.notes) == (0.5, ())
+    for slip, meant in (("hour_begining", "hour_beginning"), ("hour end", "hour_ending")):
+        with pytest.raises(InputError, match=rf"lacks the columns hour_beg.*; it has '{slip}'; did you mean {meant}"):
+            year_with(tmp_path / "slip.csv", f"{slip},load_share,generation_share", "0.5,0")
+    with pytest.raises(InputError, match=r"lacks the columns load_share; .*; rename load share to load_share\?"):
+        year_with(tmp_path / "blank.csv", "hour_beginning,load share,generation_share", "0.5,0")
 
 
 def test_a_study_that_runs_hours_of_a_profile_says_what_was_done_to_it(tmp_path: Path) -> None:
