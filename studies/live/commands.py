@@ -189,7 +189,7 @@ def _clients(options: argparse.Namespace, clock: SteadyClock) -> LiveClients | N
     return clients_of(options.case, rule or RULES[0], options.period, clock)
 
 
-def _measure(options: argparse.Namespace, now_s: float) -> Any:
+def _measure(options: argparse.Namespace, now_s: float, console: Console) -> Any:
     """What a node has available, by its curve or always the same."""
     if options.curve is None:
         available_kw = options.available_kw
@@ -197,6 +197,10 @@ def _measure(options: argparse.Namespace, now_s: float) -> Any:
     from g2g_opt.grid.generator import CSVProfileGenerator
 
     curve = CSVProfileGenerator(options.curve)
+    span_s = curve.time_s[-1] - curve.time_s[0]
+    console.print(
+        f"{options.curve}: up to {curve.sample_kw.max():,.6g} kW of each node, over {span_s:,.6g} s", markup=False
+    )
     return lambda time_s: (max(curve.power_kw(time_s - now_s), 0.0), float("nan"))
 
 
@@ -266,7 +270,7 @@ def _run_node(options: argparse.Namespace, console: Console) -> int:
         measures = clients.measures
     else:
         names = [f"{options.name}{k}" for k in range(options.nodes)] if options.nodes > 1 else [options.name]
-        measures = dict.fromkeys(names, _measure(options, clock.now_s()))
+        measures = dict.fromkeys(names, _measure(options, clock.now_s(), console))
     key = load_key(options.key_file) if options.key_file is not None else None
     if options.allocator.port == 0:
         raise InputError(f"--allocator {options.allocator}: an allocator has a port other than 0")
@@ -332,7 +336,7 @@ def _run_campaign(options: argparse.Namespace, console: Console) -> int:
         rule: AllocationRule = clients
         measures, seconds = clients.measures, clients.case.duration_s * settings.period_s
     else:
-        measure = _measure(options, clock.now_s())
+        measure = _measure(options, clock.now_s(), console)
         rule, seconds = ProportionalRule(options.limit_kw), _CAMPAIGN_S
         measures = {f"n{k}": measure for k in range(options.nodes)}
     outcome = asyncio.run(

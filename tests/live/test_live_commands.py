@@ -32,7 +32,9 @@ def test_a_campaign_is_told_and_replayed_as_channels(tmp_path: Path, capsys: pyt
     assert "known nodes" in capsys.readouterr().err
 
 
-def test_allocator_and_nodes_of_two_processes_meet_with_a_key(tmp_path: Path) -> None:
+def test_allocator_and_nodes_of_two_processes_meet_with_a_key(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     key, curve = tmp_path / "run.key", tmp_path / "curve.csv"
     assert main(["live", "key", str(key)]) == 0
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
@@ -46,6 +48,7 @@ def test_allocator_and_nodes_of_two_processes_meet_with_a_key(tmp_path: Path) ->
         where = allocator.stdout.readline().split()[2]
         nodes = ["live", "node", "--allocator", where, "--nodes", "2", "--curve", str(curve), "--duration-s", "1.5"]
         assert main([*nodes, *shared]) == 0
+        assert "curve.csv: up to 20 kW of each node, over 60 s" in " ".join(capsys.readouterr().out.split())
     finally:
         allocator.send_signal(signal.SIGTERM)
         told, _ = allocator.communicate(timeout=20.0)
