@@ -52,8 +52,11 @@ class CsvRow:
         """The text of a cell."""
         return self.texts[self.places[column]]
 
-    def number(self, column: str, least: float = -NUMBER_MAX, most: float = NUMBER_MAX) -> float:
-        """The number in a cell; `InputError` that names file, line and column if it is none from `least` to `most`."""
+    def number(self, column: str, least: float = -NUMBER_MAX, most: float = NUMBER_MAX, beyond: str = "") -> float:
+        """The number in a cell; `InputError` that names file, line and column if it is none from `least` to `most`.
+
+        `beyond` says what one above `most` may be.
+        """
         text = self[column]
         try:
             value = float(text)
@@ -62,7 +65,12 @@ class CsvRow:
         # The same as `finite_number`, whose words are only made for what it refuses: traces have millions of cells.
         if least <= value <= most and "_" not in text:
             return value
-        return finite_number(text, f"{self.where}, {column}", least, most)
+        try:
+            return finite_number(text, f"{self.where}, {column}", least, most)
+        except InputError as error:
+            if beyond and value > most:
+                raise InputError(f"{error}; {beyond}") from error
+            raise
 
 
 @dataclass(frozen=True)
@@ -160,7 +168,7 @@ def _what_and_unit(name: str) -> tuple[list[str], str]:
 def separator_words(names: Sequence[str]) -> str:
     """What is amiss with a header that is one cell, as another sign than a comma separates its cells; else nothing."""
     other = next((word for sign, word in _SEPARATORS.items() if len(names) == 1 and sign in names[0]), "")
-    return f": its cells are separated by {other}, and commas are read" if other else ""
+    return f": its cells are separated by {other}, and commas are read; save it with those" if other else ""
 
 
 def csv_rows(text: str, where: str) -> Iterator[tuple[int, list[str]]]:

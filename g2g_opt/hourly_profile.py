@@ -28,6 +28,7 @@ PRICE_COLUMN = "price_per_kwh"
 _HOUR = timedelta(hours=1)
 # Shares of a peak, and prices on average, beyond which figures look like percent, kW or prices of a MWh.
 _SHARE_USUAL, _PRICE_USUAL = 2.0, 1.0
+_BEYOND = "it is a share: kW and percent have to be divided first"
 # Columns that are named of those that nothing is read from.
 _NAMES_SHOWN = 6
 
@@ -153,7 +154,7 @@ def _read(path: Path, _changed_ns: int) -> HourlyProfile:
     table = read_csv(path, "profile", SHARES, (BEGINNING, ENDING, PRICE_COLUMN))
     found = read_hours(table)
     load, generation = (
-        found.means([row.number(name, _SHARE.low, _SHARE.high) for row in table.rows]) for name in SHARES
+        found.means([row.number(name, _SHARE.low, _SHARE.high, _BEYOND) for row in table.rows]) for name in SHARES
     )
     prices = None
     if PRICE_COLUMN in table.columns:

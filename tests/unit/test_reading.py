@@ -263,7 +263,10 @@ def test_numbers_are_read_as_they_are_written() -> None:
         ("", "is empty; it needs the columns a, b"),
         ("# only a comment\n\n", "is empty"),
         ("a,b\n", "has no rows"),
-        ("a;b\n1;2\n", "lacks the columns a, b; .* has a;b: its cells are separated by semicolons, and commas"),
+        (
+            "a;b\n1;2\n",
+            "lacks the columns a, b; .* has a;b: its cells are separated by semicolons, and commas are read; save it",
+        ),
         ("a\tb\n1\t2\n", "lacks the columns a, b; .*: its cells are separated by tabs, and commas"),
         ("a,b,a\n1,2,3\n", "has the columns a twice"),
         ("a,b\n1,2\n\n# c\n3\n", "line 5: 1 cells, and the header has 2"),
@@ -308,6 +311,15 @@ def test_names_of_columns_are_read_in_any_case_where_that_is_plain() -> None:
         parse_csv("t_s,power_kW\n1,2\n", "t", ("t_s", "power_W"))
     with pytest.raises(InputError, match=r"column 'load_shapes' not found; did you mean load_shape"):
         parse_csv("bus,load_shapes\n1,2\n", "t", ("bus",)).left_aside(("bus", "load_shape"), ("load_shape",))
+
+
+@pytest.mark.parametrize(
+    ("cell", "hint"), [("0,5", "0.5"), (" -1,25 ", "-1.25"), ("1.234,5", ""), ("a,b", ""), ("", "")]
+)
+def test_a_number_with_a_decimal_comma_is_told_as_such(cell: str, hint: str) -> None:
+    with pytest.raises(InputError) as caught:
+        finite_number(cell, "t")
+    assert str(caught.value) == f"t: {cell!r} is no number" + (f"; decimals have a point, as in {hint}" if hint else "")
 
 
 def test_rows_without_a_header_are_read_too() -> None:
