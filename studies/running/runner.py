@@ -321,4 +321,9 @@ def wait_hint(root: Path) -> str:
     """How to go on after a stop, which may have come before there was a study to go on with."""
     if not exists(StudyFolder(root).ledger):
         return f"no study was begun in {root}; give the same command again"
-    return f"what was finished is recorded; go on with: g2g resume {shlex.quote(os.fspath(root))}"
+    return f"what was finished is recorded; {go_on_words(root)}"
+
+
+def go_on_words(root: Path) -> str:
+    """The command that goes on with a study."""
+    return f"go on with: g2g resume {shlex.quote(os.fspath(root))}"

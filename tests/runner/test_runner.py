@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -158,6 +159,26 @@ def test_a_second_runner_is_kept_out(tmp_path: Path) -> None:
         run_study(root, lambda: LocalWorkers(1))
     first.join()
     assert len(_sums(root)) == 2
+
+
+def test_status_says_that_nobody_is_at_work_behind_a_runner_that_was_killed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "s"
+    begin_study(root, SmallStudy(n=2))
+    folder = StudyFolder(root)
+    with closing(Ledger(folder.ledger, writable=True)) as ledger:
+        question = SmallStudy(n=2)
+        ledger.list_stage("sums", question.tasks("sums", []), "1", False)
+        ledger.start(ledger.entries()[0].id, "local")
+    with folder.locked():
+        assert main(["status", str(root), "--trust-study"]) == 0
+        assert "running: sums [0]: 0 %" in (told := capsys.readouterr().out)
+        assert "nobody is at work" not in told
+    assert main(["status", str(root), "--trust-study"]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert f"nobody is at work in {root}: what is told as running was stopped; go on with: g2g resume {root}" in told
+    assert "running: sums" not in told
 
 
 def test_a_folder_takes_one_study(tmp_path: Path) -> None:
