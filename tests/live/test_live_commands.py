@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -30,6 +31,25 @@ def test_a_campaign_is_told_and_replayed_as_channels(tmp_path: Path, capsys: pyt
     capsys.readouterr()
     assert main(["live", "replay", record, "--as", "site=n9", "--out", str(channels)]) == 2
     assert "known nodes" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_an_address_that_cannot_be_listened_on_is_named(
+    transport: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It was "a file or the output: address already in use"."""
+    listen = ["live", "allocator", "--transport", transport, "--record", str(tmp_path / "r"), "--duration-s", "0.1"]
+    kind = socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM
+    with socket.socket(socket.AF_INET, kind) as other:
+        other.bind(("127.0.0.1", 0))
+        if transport == "tcp":
+            other.listen()
+        where = f"127.0.0.1:{other.getsockname()[1]}"
+        assert main([*listen, "--listen", where]) == 2
+    assert f"{where}: address already in use; choose another port, or 0 for any that is free" in capsys.readouterr().err
+    assert main(["live", "key", str(tmp_path / "key")]) == 0
+    assert main([*listen, "--listen", "nowhere.invalid:5555", "--key-file", str(tmp_path / "key")]) == 2
+    assert "nowhere.invalid:5555: " in capsys.readouterr().err
 
 
 def test_allocator_and_nodes_of_two_processes_meet_with_a_key(
