@@ -120,6 +120,10 @@ class HourlyProfile:
             "from 00:00 on"
         )
 
+    def moment(self, row: int) -> str:
+        """When a row begins, as answers name it."""
+        return self.hours[row].strftime("%b %d %H:%M")
+
     def rows_of(self, month: int, hour: int) -> NDArray[np.int64]:
         """Rows of an hour of the day (0 to 23) in a month (1 to 12), in the order of time."""
         found = [k for k, at in enumerate(self.hours) if (at.month, at.hour) == (month, hour)]
