@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -36,6 +37,7 @@ from g2g_opt.circuit.unstated import unstated_notes
 from g2g_opt.data_files import data_path
 from g2g_opt.errors import InputError, listed, number_of, unknown_name
 from g2g_opt.feeder_tables import dss_commands
+from g2g_opt.reading import user_path
 from g2g_opt.tap_position import TapPosition
 
 logger = logging.getLogger(__name__)
@@ -113,7 +115,7 @@ class Feeder:
         if name.lower().endswith(".dss"):
             raise InputError(f"{name!r} is a circuit file, no bundled feeder: Feeder.from_dss({name!r}) reads it")
         if name.lower() not in Feeder.known():
-            raise unknown_name("feeder", name, Feeder.known())
+            raise _no_feeder(name)
         return _load_bundled(name.lower())
 
     @staticmethod
@@ -167,6 +169,8 @@ class Feeder:
         """
         if is_own_circuit(name):
             return Feeder.from_dss(name, edits=edits, at=None if at is None else read_hour(at))
+        if name.lower() not in Feeder.known():
+            raise _no_feeder(name)
         if edits is not None:
             raise InputError(f"edits change a circuit of your own (a .dss file); feeder {name!r} is a bundled one")
         if at is not None:
@@ -244,6 +248,20 @@ class Feeder:
 def _restore(figures: dict[str, Any]) -> Feeder:
     read_only: dict[str, Any] = {k: MappingProxyType(v) if isinstance(v, dict) else v for k, v in figures.items()}
     return Feeder(**read_only)
+
+
+def _no_feeder(name: str) -> InputError:
+    """The error for a name that is no bundled feeder's, and no master file's either, though something may be there."""
+    path = user_path(name, "feeder")
+    if os.path.isdir(path):
+        masters = sorted(path.glob("*.[dD][sS][sS]"), key=lambda p: (p.stem.lower() != "master", p.name))
+        which = f"as in {masters[0]}" if masters else "which ends in .dss"
+        return InputError(f"feeder {path} is a folder; give its OpenDSS master file, {which}")
+    if os.path.isfile(path):
+        return InputError(
+            f"feeder {path} is a file whose name does not end in .dss; give an OpenDSS master file, which does"
+        )
+    return unknown_name("feeder", name, Feeder.known(), "(or give the path of an OpenDSS master file, .dss)")
 
 
 def find_feeder(case_dir: Path | str | None, master_file: str | None, feeder: Feeder | str | None) -> Feeder:

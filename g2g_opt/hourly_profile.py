@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import calendar
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,7 +16,7 @@ from g2g_opt.csv_files import CsvTable, read_csv
 from g2g_opt.data_files import data_path
 from g2g_opt.errors import InputError, listed, number_of, unknown_name
 from g2g_opt.kept_files import copy_or_self
-from g2g_opt.metered_hours import BEGINNING, ENDING, read_hours
+from g2g_opt.metered_hours import BEGINNING, ENDING, YEAR_HOURS, read_hours
 from g2g_opt.quantities import HourlyShare, UsdPerKwh, bounds_of, check_quantities
 from g2g_opt.reading import file_status, user_path
 
@@ -29,8 +28,9 @@ PRICE_COLUMN = "price_per_kwh"
 _HOUR = timedelta(hours=1)
 # Shares of a peak, and prices on average, beyond which figures look like percent, kW or prices of a MWh.
 _SHARE_USUAL, _PRICE_USUAL = 2.0, 1.0
-# Columns that are named of those that nothing is read from, and letters of their names.
-_NAMES_SHOWN, _NAME_LETTERS = 6, 40
+_BEYOND = "it is a share: kW and percent have to be divided first"
+# Columns that are named of those that nothing is read from.
+_NAMES_SHOWN = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +74,7 @@ class HourlyProfile:
 
         It may begin on any date, and of a leap year the last day may be missing, as in years of 8,760 hours.
         """
-        return self.hours[0].hour == 0 and len(self.hours) in (365 * 24, 366 * 24)
+        return self.hours[0].hour == 0 and len(self.hours) in YEAR_HOURS
 
     @property
     def period(self) -> str:
@@ -89,10 +89,8 @@ class HourlyProfile:
         """How long it is, leap days, and what its hours stand for, in words."""
         notes = self.file_notes()
         if not self.is_year:
-            notes.append(
-                f"profile {self.name} is part of a year, or more than one ({self.span}): nothing that is said here "
-                "holds for a year"
-            )
+            what = self._begins_late or "it is part of a year, or more than one"
+            notes.append(f"profile {self.name} covers {self.span}: {what}. Nothing that is said here holds for a year")
         elif any(calendar.isleap(at.year) and (at.month, at.day) == (2, 28) for at in self.hours):
             has_day = any((at.month, at.day) == (2, 29) for at in self.hours)
             if not has_day or len(self.hours) == 365 * 24:
@@ -109,8 +107,22 @@ class HourlyProfile:
         if not self.is_year:
             raise InputError(
                 f"profile {self.name!r} covers {self.span}; what is built, earned or broken in a year needs a year of "
-                "whole days from 00:00 on: 8,760 or 8,784 hours"
+                f"whole days from 00:00 on: 8,760 or 8,784 hours{self._begins_late and f', and {self._begins_late}'}"
             )
+
+    @property
+    def _begins_late(self) -> str:
+        """In words why as many hours as a year has are none, if they begin within a day; else nothing."""
+        if self.hours[0].hour == 0 or len(self.hours) not in YEAR_HOURS:
+            return ""
+        return (
+            f"its days begin at {self.hours[0]:%H:%M}; write its times by the clock of the place, in standard time, "
+            "from 00:00 on"
+        )
+
+    def moment(self, row: int) -> str:
+        """When a row begins, as answers name it."""
+        return self.hours[row].strftime("%b %d %H:%M")
 
     def rows_of(self, month: int, hour: int) -> NDArray[np.int64]:
         """Rows of an hour of the day (0 to 23) in a month (1 to 12), in the order of time."""
@@ -143,10 +155,10 @@ def load_profile(name: str) -> HourlyProfile:
 
 @lru_cache(maxsize=8)
 def _read(path: Path, _changed_ns: int) -> HourlyProfile:
-    table = read_csv(path, "profile", SHARES)
+    table = read_csv(path, "profile", SHARES, (BEGINNING, ENDING, PRICE_COLUMN))
     found = read_hours(table)
     load, generation = (
-        found.means([row.number(name, _SHARE.low, _SHARE.high) for row in table.rows]) for name in SHARES
+        found.means([row.number(name, _SHARE.low, _SHARE.high, _BEYOND) for row in table.rows]) for name in SHARES
     )
     prices = None
     if PRICE_COLUMN in table.columns:
@@ -157,14 +169,8 @@ def _read(path: Path, _changed_ns: int) -> HourlyProfile:
 
 def _unread(table: CsvTable) -> list[str]:
     """Columns that nothing is read from, in words; `InputError` for one nearly the price's, where there is none."""
-    aside = [name for name in table.columns if name and name not in (BEGINNING, ENDING, *SHARES, PRICE_COLUMN)]
-    if PRICE_COLUMN not in table.columns:
-        for name in aside:
-            if difflib.get_close_matches(name.casefold(), [PRICE_COLUMN], n=1, cutoff=0.75):
-                known = (BEGINNING, ENDING, *SHARES, PRICE_COLUMN)
-                raise InputError(f"{table.name}: {unknown_name('column', name, known)}")
-    names = listed([name[:_NAME_LETTERS] for name in aside], _NAMES_SHOWN)
-    return [f"nothing is read from its columns {names}"] if aside else []
+    aside = table.left_aside((BEGINNING, ENDING, *SHARES, PRICE_COLUMN), (PRICE_COLUMN,))
+    return [f"nothing is read from its columns {listed(aside, _NAMES_SHOWN)}"] if aside else []
 
 
 def _unusual(load: Sequence[float], generation: Sequence[float], prices: Sequence[float] | None) -> list[str]:

@@ -15,12 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.csv_files import CsvRow, CsvTable, separator_words
-from g2g_opt.errors import InputError, shown
+from g2g_opt.errors import InputError, did_you_mean, shown
 
 BEGINNING, ENDING = "hour_beginning", "hour_ending"
+YEAR_HOURS = (365 * 24, 366 * 24)
 _HOUR = timedelta(hours=1)
 # Steps of meters: parts of an hour that hours are made of.
 _STEPS = tuple(timedelta(minutes=minutes) for minutes in (60, 30, 20, 15, 10, 5))
+# Columns that are compared with a missing one's name.
+_COLUMNS_LOOKED_AT = 200
 # Times of meters; at the ends of the calendar there is no hour before or after.
 _YEARS = (1900, 2200)
 # Clocks are changed on a Sunday, in the first hours of it.
@@ -31,23 +34,28 @@ _SUMMER_MIN = timedelta(days=60)
 
 @dataclass(frozen=True, eq=False)
 class MeteredHours:
-    """Hours by when they begin, how many rows each is the mean of, and in words what was done to the times."""
+    """Hours by when they begin, how many rows each is the mean of, and in words what was done to the times.
+
+    The first `n_moved` hours of the file stand behind its others.
+    """
 
     hours: tuple[datetime, ...]
     rows_per_hour: int
     notes: tuple[str, ...]
+    n_moved: int = 0
 
     def means(self, values: Sequence[float]) -> tuple[float, ...]:
         """A column's mean over the rows of every hour."""
         by_hour: NDArray[np.float64] = np.array(values, dtype=np.float64).reshape(-1, self.rows_per_hour)
-        return tuple(by_hour.mean(axis=1).tolist())
+        return tuple(np.roll(by_hour.mean(axis=1), -self.n_moved).tolist())
 
 
 def read_hours(table: CsvTable) -> MeteredHours:
     """The hours of a table with a column `hour_beginning` or `hour_ending`, one row after the other in time.
 
     Read are times with a UTC offset (in standard time: that of the lowest offset in the file), local times with both
-    clock changes of a year, and rows of half, quarter, ... hours, of which an hour is the mean. Raises `InputError`
+    clock changes of a year, and rows of half, quarter, ... hours, of which an hour is the mean. A year that begins in
+    summer time, at 23:00 of the day before by standard time, has that hour behind its last one. Raises `InputError`
     with the line and the cause for anything else, and for rows that look as if they named the end of their hours.
     """
     column, rows = _column(table), table.rows
@@ -81,7 +89,9 @@ def _column(table: CsvTable) -> str:
         return found[0]
     if found:
         raise InputError(f"{table.name} has both columns {BEGINNING} and {ENDING}; keep one")
+    near = {name: did_you_mean(name, (BEGINNING, ENDING)) for name in table.columns[:_COLUMNS_LOOKED_AT]}
     why = separator_words(table.columns)
+    why = why or next((f"; it has {shown(name)}{words}" for name, words in near.items() if words), "")
     raise InputError(f"{table.name} lacks the columns {BEGINNING}; it needs {BEGINNING} (or {ENDING}){why}")
 
 
@@ -219,4 +229,11 @@ def _whole_hours(
             )
     if per_hour > 1:
         notes.append(f"an hour is the mean of its {per_hour} rows")
+    begins = written - step if column == ENDING else written
+    if len(hours) in YEAR_HOURS and begins.hour == 0 and hours[0].hour == 23:
+        first, last = hours[0], hours[-1] + _HOUR
+        notes.append(
+            f"its first hour, {first:%Y-%m-%d %H:%M} of standard time, stands behind its last, as {last:%Y-%m-%d %H:%M}"
+        )
+        return MeteredHours((*hours[1:], last), per_hour, tuple(notes), n_moved=1)
     return MeteredHours(hours, per_hour, tuple(notes))

@@ -291,7 +291,7 @@ def _checks(kind: Hashable) -> tuple[tuple[str, _Check], ...]:
 
 def _check_of(hint: Any) -> _Check | None:
     origin, args = get_origin(hint), get_args(hint)
-    if _is_quantity(hint):
+    if is_quantity(hint):
         return _Leaf(*bounds_of(hint))
     if origin is Annotated:
         return _check_of(args[0])
@@ -392,5 +392,6 @@ def _is_list(value: Any) -> bool:
     return type(value) is tuple or (isinstance(value, Sequence) and not isinstance(value, str))
 
 
-def _is_quantity(hint: Any) -> bool:
+def is_quantity(hint: Any) -> bool:
+    """Whether an annotation is that of a number with bounds."""
     return get_origin(hint) is Annotated and any(isinstance(extra, Bounds) for extra in get_args(hint)[1:])

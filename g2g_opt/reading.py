@@ -36,6 +36,7 @@ _INTEGER_MAX = 2**63
 _KEYS_SHOWN_MAX = 60
 # A dotted key beyond all use: the parser's time grows with the square of its parts.
 _LONG_KEY = re.compile(rf"""(?<![\w\-"'.])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){{{DEPTH_MAX}}}""")
+_DECIMAL_COMMA = re.compile(r"([+-]?[0-9]{1,15}),([0-9]{1,15})")
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a pipe"),
@@ -191,6 +192,12 @@ def _dotted(keys: list[Any]) -> str:
     return text if len(text) <= _KEYS_SHOWN_MAX else f"{text[:_KEYS_SHOWN_MAX]}..."
 
 
+def decimal_comma_words(text: object) -> str:
+    """What is amiss with a text that is a number but for its decimal comma, as the end of a sentence; else nothing."""
+    found = _DECIMAL_COMMA.fullmatch(text.strip()) if isinstance(text, str) else None
+    return f"; decimals have a point, as in {found[1]}.{found[2]}" if found else ""
+
+
 def finite_number(value: object, where: str, least: float = -NUMBER_MAX, most: float = NUMBER_MAX) -> float:
     """A number of a file, from `least` to `most`; `value` is its text, or what JSON made of it.
 
@@ -202,7 +209,7 @@ def finite_number(value: object, where: str, least: float = -NUMBER_MAX, most: f
     try:
         number = float(value)
     except ValueError as error:
-        raise InputError(f"{where}: {shown(value)} is no number") from error
+        raise InputError(f"{where}: {shown(value)} is no number{decimal_comma_words(value)}") from error
     except OverflowError:
         number = math.inf
     if not math.isfinite(number):

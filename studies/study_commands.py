@@ -329,7 +329,7 @@ def _run_report(options: argparse.Namespace, console: Console) -> int:
 
 def _run_status(options: argparse.Namespace, console: Console) -> int:
     from studies.running.ledger import Ledger
-    from studies.running.runner import damaged_results
+    from studies.running.runner import damaged_results, go_on_words
     from studies.running.study_folder import StudyFolder
     from studies.terminal import in_words
 
@@ -351,8 +351,12 @@ def _run_status(options: argparse.Namespace, console: Console) -> int:
     spent_s = sum(entry.seconds or 0.0 for entry in done)
     words = f"{number_of(len(done), 'task')} done in {in_words(spent_s)} of work, by code {', '.join(versions)}"
     console.print(words if done else "no task is done yet", markup=False)
+    held = folder.is_held()
+    if not held and any(entry.state == "running" for entry in entries):
+        words = f"nobody is at work in {folder.root}: what is told as running was stopped; {go_on_words(folder.root)}"
+        console.print(words, markup=False, soft_wrap=True)
     for entry in entries:
-        if entry.state == "running":
+        if entry.state == "running" and held:
             share, words = folder.read_progress(entry.id)
             console.print(f"running: {entry.task.label}: {100 * share:.0f} % {words}", markup=False)
         if entry.id in damage:

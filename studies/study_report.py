@@ -34,6 +34,7 @@ from studies.shared.base_case_note import studied_base_case, studied_limits, stu
 from studies.shared.conclusion import Conclusion
 from studies.shared.rejudging import conclude_under, limits_of, under_limits
 from studies.shared.task import Question
+from studies.shared.trace_note import with_trace_note
 
 
 def write_all(root: Path, limits: Limits | None = None, out: Path | None = None) -> tuple[Conclusion, list[Path]]:
@@ -61,7 +62,7 @@ def _write_all(
     folder = out or (root if limits is None else root / "rejudged" / _name(limits))
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    conclusion = with_channels_note(conclusion, asked)
+    conclusion = with_trace_note(with_channels_note(conclusion, asked), {} if kept is None else kept.files)
     feeder = load_feeder(question) if conclusion.feeder else None
     if feeder is not None:
         conclusion = _with_base_case(conclusion, question, feeder)

@@ -192,12 +192,6 @@ class CommandPost(_Worker):
         with self._lock:
             return dict(self._in_force)
 
-    @property
-    def is_waiting(self) -> bool:
-        """Is there a set-point that the cluster has not taken?"""
-        with self._lock:
-            return self._waiting is not None
-
     def _work(self) -> float | None:
         with self._lock:
             waiting = self._waiting

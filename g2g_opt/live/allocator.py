@@ -13,7 +13,7 @@ from g2g_opt.errors import G2GError
 from g2g_opt.live.allocation import AllocationRule, NodeReport
 from g2g_opt.live.record import LiveRecorder
 from g2g_opt.live.settings import Address, LiveSettings, check_who_may_listen
-from g2g_opt.live.sockets import DatagramPort, DatagramRoute, Route, StreamEnd
+from g2g_opt.live.sockets import DatagramPort, DatagramRoute, Route, StreamEnd, naming
 from g2g_opt.live.steady_clock import SteadyClock
 from g2g_opt.live.tally import LiveTally
 from g2g_opt.live.wire import (
@@ -72,8 +72,8 @@ class _Peer:
 class AllocatorNode:
     """Serves nodes on one socket; everything runs on the event loop that `start` is called from.
 
-    `tally` counts what happens, `nodes` says who is there. Raises `OSError` if its address is taken, and `InputError`
-    for one that other machines can reach if messages are not signed.
+    `tally` counts what happens, `nodes` says who is there. Raises `InputError` if its address is taken, or
+    can be reached from other machines where messages are not signed.
     """
 
     def __init__(
@@ -111,9 +111,10 @@ class AllocatorNode:
         else:
             loop = asyncio.get_running_loop()
             make = partial(StreamEnd, self._settings, self.tally, self._take, self._stream_began, self._stream_ended)
-            self._server = await loop.create_server(
-                make, address.host, address.port, backlog=max(self._settings.nodes_max, 128)
-            )
+            with naming(address):
+                self._server = await loop.create_server(
+                    make, address.host, address.port, backlog=max(self._settings.nodes_max, 128)
+                )
             host, port = self._server.sockets[0].getsockname()[:2]
             found = Address(host, port)
         self._tasks = [asyncio.create_task(self._allocate()), asyncio.create_task(self._watch())]

@@ -24,6 +24,7 @@ from g2g_opt.datacenter.offline import OfflineDatacenter
 from g2g_opt.errors import InputError
 from g2g_opt.events import EventEmitter
 from g2g_opt.live.settings import Address, check_who_may_listen
+from g2g_opt.live.sockets import naming
 from g2g_opt.reading import parse_json
 from g2g_opt.simulation_log import SimulationLog
 
@@ -92,7 +93,8 @@ class ClusterEmulator:
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it so
                 logger.debug(format, *args)
 
-        self._server = _Server((address.host, address.port), Handler)
+        with naming(address):
+            self._server = _Server((address.host, address.port), Handler)
         self._server.daemon_threads = True
         self._site.do_reset()
         self._clock.reset()

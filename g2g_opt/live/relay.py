@@ -18,7 +18,7 @@ from g2g_opt.channel.transport import delays_s
 from g2g_opt.communication import ChannelSpec
 from g2g_opt.errors import InputError
 from g2g_opt.live.settings import Address, LiveSettings, check_who_may_listen
-from g2g_opt.live.sockets import DatagramPort
+from g2g_opt.live.sockets import DatagramPort, naming
 from g2g_opt.live.tally import LiveTally
 from g2g_opt.randomness import keyed_generator
 
@@ -105,9 +105,10 @@ class LossRelay:
         if self._settings.transport == "udp":
             self._port = DatagramPort(address, False, self._settings.receive_buffer_bytes, self._forward, self.tally)
             return self._port.address
-        self._server = await asyncio.start_server(
-            self._join_streams, address.host, address.port, backlog=self._settings.nodes_max
-        )
+        with naming(address):
+            self._server = await asyncio.start_server(
+                self._join_streams, address.host, address.port, backlog=self._settings.nodes_max
+            )
         host, port = self._server.sockets[0].getsockname()[:2]
         return Address(host, port)
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from g2g_opt.channel.age import mean_age_s
-from g2g_opt.channel.transport import arrivals_s
 from g2g_opt.communication import CONTROLLER, GRID, Channels, ChannelSpec, Lane, Topic
 from g2g_opt.errors import InputError, unknown_name
 from g2g_opt.live.allocator import ALLOCATOR
@@ -79,9 +78,3 @@ def channels_of_run(run: LiveRun, node_of: Mapping[str, str]) -> Channels:
         lanes.append(Lane(recorded_channel(there), name, CONTROLLER, topic))
         lanes.append(Lane(recorded_channel(back), CONTROLLER, name, "command"))
     return Channels(lanes=tuple(lanes))
-
-
-def replayed_figures(lane: LiveLane) -> LaneFigures:
-    """The figures of a lane as the simulator's channel gives them for the recorded sending times."""
-    replayed_s = arrivals_s(recorded_channel(lane), lane.sent_s, 0, "replay")
-    return lane_figures(LiveLane(lane.sent_s, replayed_s, lane.knows_losses))

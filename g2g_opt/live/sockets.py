@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
+from g2g_opt.errors import InputError
 from g2g_opt.live.settings import Address, LiveSettings
 from g2g_opt.live.tally import LiveTally
 from g2g_opt.live.wire import FrameReader, RefusedMessageError, framed
@@ -33,16 +35,30 @@ class Route(Protocol):
         """Let go of the connection, if there is one."""
 
 
+@contextmanager
+def naming(address: Address) -> Iterator[None]:
+    """Have what the system refuses at an address be an `InputError` that names it."""
+    try:
+        yield
+    except OSError as error:
+        # Servers of streams put words of their own around the system's; names that no host has, have other numbers.
+        number = error.errno or 0
+        words = os.strerror(number) if number > 0 else error.strerror or str(error)
+        free = "; choose another port, or 0 for any that is free" if number == errno.EADDRINUSE else ""
+        raise InputError(f"{address}: {words.lower()}{free}") from error
+
+
 class DatagramPort:
     """A UDP socket, bound (`connected` False) or connected to one peer; `take(data, address)` is called for each.
 
-    Raises `OSError` if it cannot be bound.
+    Raises `InputError` if it cannot be bound, or no host has that name.
     """
 
     def __init__(
         self, address: Address, connected: bool, buffer_bytes: int, take: Callable[[bytes, Any], None], tally: LiveTally
     ) -> None:
-        family, *_, place = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_DGRAM)[0]
+        with naming(address):
+            family, *_, place = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_DGRAM)[0]
         self._take, self._tally = take, tally
         self._at_once = 1 if connected else _READ_AT_ONCE
         self._socket = socket.socket(family, socket.SOCK_DGRAM)
@@ -50,8 +66,9 @@ class DatagramPort:
         try:
             if buffer_bytes:
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
-            self._socket.connect(place) if connected else self._socket.bind(place)
-        except OSError:
+            with naming(address):
+                self._socket.connect(place) if connected else self._socket.bind(place)
+        except InputError:
             self._socket.close()
             raise
         self._loop = asyncio.get_running_loop()

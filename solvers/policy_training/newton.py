@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solvers.dispatch.blocks import DatacenterNetwork, DispatchBlocks, DispatchSystem
-from solvers.policy_training.policy_step import PolicyStep, PolicyTerms
+from solvers.policy_training.policy_step import PolicyStep, PolicyTerms, each_times
 from solvers.policy_training.zone_systems import AngleSystems, FactorSystems
 from solvers.quadratic.interior_point import InteriorPoint, NewtonSolve, Watch, solve_interior_point
 from solvers.quadratic.program import PointWithDuals
@@ -236,14 +236,14 @@ class TrainingNewton:
             # `by_record` counts y less all of theta; the zones' injections are less theta already.
             found = zones((stiff * zone)[:, :, None], by_record[:, None])
             price = found.price[:, :, 0]
-            told = _each(np.swapaxes(couple, 1, 2), eased) - _each(np.swapaxes(moved, 1, 2), price)
+            told = each_times(np.swapaxes(couple, 1, 2), eased) - each_times(np.swapaxes(moved, 1, 2), price)
             parts, conserve_price = policy.solve(a_parts, told.T @ x, conserve)
             theta = x @ (parts[0] - parts[1]).T
             # What changes of theta do to zones is known already.
-            injected = found.injected[:, :, 0] - _each(taken.injected, theta)
-            price = price - _each(taken.price, theta)
+            injected = found.injected[:, :, 0] - each_times(taken.injected, theta)
+            price = price - each_times(taken.price, theta)
             balance_price = found.balance_price[:, 0] - (taken.balance_price * theta).sum(axis=1)
-            y = eased - soft * (price @ self._at_zone + _each(couple, theta))
+            y = eased - soft * (price @ self._at_zone + each_times(couple, theta))
             # A generator within its bounds has hardly any curvature: prices leave its digits open, injections do not.
             open_digits = injected + theta @ self._drawn.T - y @ self._at_zone.T
             y += soft * ((stiff * open_digits) @ self._at_zone)
@@ -256,8 +256,3 @@ def _summed(weight: Floats, left: Floats, right: Floats) -> Floats:
     """left' diag(weight) right for every record's weight (record, row)."""
     outer = (left[:, :, None] * right[:, None, :]).reshape(len(left), -1)
     return (weight @ outer).reshape(len(weight), left.shape[1], right.shape[1])
-
-
-def _each(matrix: Floats, vector: Floats) -> Floats:
-    """Every record's matrix times its vector."""
-    return np.asarray((matrix @ vector[:, :, None])[:, :, 0])

@@ -100,7 +100,7 @@ def _by_entries(x: Floats, told: Floats, stiff: Floats, lean: Floats) -> SumsSol
     system += lean.reshape(-1, 1) * lean.ravel()
 
     def act(matrix: Floats) -> Floats:
-        by_record = _each(told, x @ matrix.T).T @ x
+        by_record = each_times(told, x @ matrix.T).T @ x
         return np.asarray(stiff * matrix + by_record + float((lean * matrix).sum()) * lean)
 
     try:
@@ -192,7 +192,7 @@ def _by_center(x: Floats, told: float, stiff: Floats) -> SumsSolve:
     sums_factor = lu_factor(inverse.sum(axis=0) / size[:, None] / size, check_finite=False)
 
     def solve(right: Floats, sums: Floats) -> tuple[Floats, Floats]:
-        free = _each(inverse, right)
+        free = each_times(inverse, right)
         price = lu_solve(sums_factor, (free.sum(axis=0) - sums) / size, check_finite=False) / size
         return free - inverse @ price, price
 
@@ -228,6 +228,6 @@ def _leaning(plain: SumsSolve, lean: Floats) -> SumsSolve:
     return solve
 
 
-def _each(matrix: Floats, vector: Floats) -> Floats:
+def each_times(matrix: Floats, vector: Floats) -> Floats:
     """Every record's matrix times its vector."""
     return np.asarray((matrix @ vector[:, :, None])[:, :, 0])

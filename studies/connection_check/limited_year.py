@@ -34,9 +34,10 @@ def limited_year(
         question, feeder, bus, question.cells(), [int(row[0]) for row in known], [row[1] for row in known], report
     )
     held = fleets.follow_profile(n_servers)
-    hours = load_profile(question.profile).hours
+    profile = load_profile(question.profile)
+    n_hours = len(profile.hours)
     if held.year is None or held.year.steps is None:
-        row = LimitedYearRow(bus, len(hours), None, None, None, None, None, "", "", held.note)
+        row = LimitedYearRow(bus, n_hours, None, None, None, None, None, "", "", held.note)
         return {"limited_years": to_rows([row]), "profile": []}
     power_mw, full_mw = held.year.steps.power_mw, study.full_draw_mw(n_servers, models)
     lost = np.maximum(full_mw - power_mw, 0.0)
@@ -46,11 +47,11 @@ def limited_year(
     check = held.year.run.verdict.binding
 
     def moment(time_s: float) -> str:
-        return hours[int(time_s // PROFILE_ROW_S)].strftime("%b %d %H:%M")
+        return profile.moment(int(time_s // PROFILE_ROW_S))
 
     row = LimitedYearRow(
         bus=bus,
-        hours=len(hours),
+        hours=n_hours,
         hours_limited=int(limited.sum()),
         least_mw=float(power_mw.min()),
         energy_mwh=float(power_mw.sum()),

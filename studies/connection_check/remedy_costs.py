@@ -15,7 +15,7 @@ from g2g_opt.reading import user_path
 
 # Stands for the table that comes with the product.
 BUNDLED_COSTS = "bundled"
-_COLUMNS = ("item", "unit", "capital_usd", "annual_usd", "lifetime_years")
+_COLUMNS, _OPTIONAL = ("item", "unit", "capital_usd", "annual_usd", "lifetime_years"), ("basis",)
 _USD_MAX, _YEARS_MAX = 1e9, 200.0
 # Units of which there may be others for the same thing; pieces are pieces, whatever they are called.
 _MEASURED = ("A", "kVA", "kW", "kWh", "km", "kvar", "MWh")
@@ -71,7 +71,8 @@ class UnitCosts:
         `InputError` names the line that cannot be used, an item that is there twice, and costs by another unit than
         amounts are counted in.
         """
-        table = read_csv(costs_path(name), "costs", _COLUMNS)
+        table = read_csv(costs_path(name), "costs", _COLUMNS, _OPTIONAL)
+        table.left_aside((*_COLUMNS, *_OPTIONAL), _OPTIONAL)
         units = _measured_units() if name != BUNDLED_COSTS else {}
         found: dict[str, RemedyUnitCost] = {}
         lines: dict[str, int] = {}

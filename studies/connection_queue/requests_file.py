@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass, replace
 from datetime import date
@@ -60,8 +59,7 @@ def read_requests(name: str) -> tuple[QueuedRequest, ...]:
     may be there, and others are left aside. Raises `InputError` that lists the lines that cannot be read, and names
     that are there twice, and for a column whose name is nearly one of these.
     """
-    table = read_csv(requests_path(name), "requests", COLUMNS)
-    _check_columns(table)
+    table = _read_table(name)
     found: list[QueuedRequest] = []
     lines: dict[str, int] = {}
     sites: set[str] = set()
@@ -85,17 +83,15 @@ def read_requests(name: str) -> tuple[QueuedRequest, ...]:
     return tuple(sorted(found, key=lambda one: one.arrived))
 
 
-def columns_left_aside(name: str) -> tuple[str, ...]:
+def columns_left_aside(name: str) -> list[str]:
     """Columns of a CSV file of requests that nothing is read from."""
-    table = read_csv(requests_path(name), "requests", COLUMNS)
-    return tuple(column for column in table.columns if column and column not in _KNOWN)
+    return _read_table(name).left_aside(_KNOWN)
 
 
-def _check_columns(table: CsvTable) -> None:
-    """`InputError` for a column that is not known, and nearly is."""
-    for column in table.columns:
-        if column not in _KNOWN and difflib.get_close_matches(column.casefold(), _KNOWN, n=1, cutoff=0.75):
-            raise InputError(f"{table.name}: {unknown_name('column', column, _KNOWN)}")
+def _read_table(name: str) -> CsvTable:
+    table = read_csv(requests_path(name), "requests", COLUMNS, OPTIONAL)
+    table.left_aside(_KNOWN, OPTIONAL)
+    return table
 
 
 def _without_file(table: CsvTable, fault: str) -> str:

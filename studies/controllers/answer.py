@@ -25,7 +25,7 @@ from studies.controllers.rows import (
     values_of,
 )
 from studies.report.scenario_chart import scenario_chart
-from studies.shared.conclusion import Chart, Column, Conclusion, Line, MissingAnswer, ResultTable
+from studies.shared.conclusion import Chart, Column, Conclusion, Line, MissingAnswer, ResultTable, first_words
 from studies.shared.paired import bootstrap_draws, interval_row, saved_and_interval, with_interval
 from studies.shared.screening import HOW_TO_ADMIT_MORE
 from studies.shared.task import Row, TaskResult
@@ -345,10 +345,11 @@ def _trajectory_charts(results: Sequence[TaskResult], band_pu: tuple[float, floa
         Chart(f"Power of the sites in {scenario}", "minutes", "MW", tuple(powers)),
     ]
     places = list(dict.fromkeys((row.site, row.model) for row in batches))
+    part = first_words(len(places), _BATCH_CHARTS_MAX, "models at sites")
     for site, model in places[:_BATCH_CHARTS_MAX]:
         own = [row for row in batches if (row.site, row.model) == (site, model)]
         lines = tuple(Line(row.controller, (row.time_s / 60.0).tolist(), row.batch_size.tolist()) for row in own)
-        charts.append(Chart(f"Batch size of {model} at {site} in {scenario}", "minutes", "batch size", lines))
+        charts.append(Chart(f"Batch size of {model} at {site} in {scenario}{part}", "minutes", "batch size", lines))
     late = dict.fromkeys((seen.controller for seen in batches), 0.0)
     for seen in batches:
         late[seen.controller] = max(late[seen.controller], float(np.nanmax(seen.latency_share, initial=0.0)))

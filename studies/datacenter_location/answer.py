@@ -173,17 +173,18 @@ def _charts(
     known = [row for row in rows if row.stage == "placements" and row.coarse_study_integral_pu_s is not None]
     known = [row for row in known if not row.failure]
     cloud = known[:: max(1, -(-len(known) // _CLOUD_MAX))]
+    part = f" ({len(cloud)} of {len(known)}, evenly spread)" if len(cloud) < len(known) else ""
     if cloud:
         charts += [
             _cloud(
-                "What taps are worth: every placement under the study's taps and under those chosen for it",
+                f"What taps are worth: placements under the study's taps and under those chosen for them{part}",
                 "integral violation under the study's taps, coarse run (pu s)",
                 "integral violation under the taps chosen, full run (pu s)",
                 [(row, row.coarse_study_integral_pu_s) for row in cloud],
                 diagonal=True,
             ),
             _cloud(
-                "Predicted next to simulated",
+                f"Predicted next to simulated{part}",
                 "cost of the chosen taps by the linear model (pu, sum of depths)",
                 "integral violation, full run (pu s)",
                 [(row, row.predicted_cost_pu) for row in cloud if row.predicted_cost_pu is not None],

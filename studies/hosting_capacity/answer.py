@@ -27,7 +27,14 @@ from studies.hosting_capacity.rows import CapacityRow, CapacityRun, JudgedSizeRo
 from studies.hosting_capacity.search import SIZES_BELOW
 from studies.hosting_capacity.stored_answer import answers_of_runs, reading_notes
 from studies.report.scenario_chart import scenario_chart
-from studies.shared.conclusion import Conclusion, Envelope, FeederMap, MissingAnswer, most_and_least
+from studies.shared.conclusion import (
+    Conclusion,
+    Envelope,
+    FeederMap,
+    MissingAnswer,
+    most_and_least,
+    most_and_least_words,
+)
 from studies.shared.envelopes import envelope_of
 from studies.shared.stored_bases import StoredBases
 from studies.shared.tap_range import taps_in_words
@@ -98,6 +105,7 @@ def conclusion_of(
         tables=tuple(shown),
         maps=_maps(main, again),
         envelopes=tuple(_envelopes(main, results, used)),
+        envelopes_of=_envelopes_of(len(_with_sites(main))),
         charts=tuple(charts),
         failures=tuple(MissingAnswer(result.task.label, result.failed) for result in results if result.failed),
         warnings=tuple(
@@ -247,8 +255,12 @@ def _maps(main: Sequence[CapacityRow], again: bool) -> tuple[FeederMap, ...]:
     return tuple(found)
 
 
+def _with_sites(main: Sequence[CapacityRow]) -> list[CapacityRow]:
+    return [row for row in main if row.n_gpus]
+
+
 def _envelopes(main: Sequence[CapacityRow], results: Sequence[TaskResult], limits: Limits) -> Iterable[Envelope]:
-    largest = most_and_least((row for row in main if row.n_gpus), _ENVELOPES, _peak)
+    largest = most_and_least(_with_sites(main), _ENVELOPES, _peak)
     wanted: dict[tuple[str, int], list[CapacityRun]] = {(row.bus, row.n_servers): [] for row in largest}
     for run in gather_as(results, "runs", CapacityRun):
         if run.purpose == "search" and run.first_n_servers is None and run.failure_kind is None:
@@ -259,6 +271,11 @@ def _envelopes(main: Sequence[CapacityRow], results: Sequence[TaskResult], limit
         found = [run for run in runs if run.operation == row.operation] or runs
         if found:
             yield envelope_of(f"{row.bus}, {row.operation}: {row.power_peak_mw:.2f} MW", found, limits)
+
+
+def _envelopes_of(n_answers: int) -> str:
+    words = most_and_least_words(n_answers, _ENVELOPES, "sizes, by MW").strip(" ()")
+    return f"{words}. The others' lowest and highest voltages are not drawn." if words else ""
 
 
 def _set_warnings(study: HostingCapacityQuestion, main: Sequence[CapacityRow]) -> list[str]:

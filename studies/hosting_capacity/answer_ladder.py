@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from studies.hosting_capacity.ladder import RUNGS
 from studies.hosting_capacity.rows import CapacityRow, JudgedSizeRow, RungEnd, RungRow
-from studies.shared.conclusion import Chart, Line, ResultTable
+from studies.shared.conclusion import Chart, Line, ResultTable, first_words
 from studies.shared.typed_rows import columns_of, table_of
 
 # Charts with more places than this say nothing.
@@ -60,7 +60,8 @@ def ladder_charts(rows: Sequence[RungRow]) -> list[Chart]:
     charts = []
     for operation in ("firm", "flexible"):
         found = [row for row in binding if row.operation == operation]
-        places = list(dict.fromkeys(row.bus for row in found))[:_PLACES_MAX]
+        known = list(dict.fromkeys(row.bus for row in found))
+        places = known[:_PLACES_MAX]
         lines = []
         for criterion in RUNGS:
             at = {row.bus: row for row in found if row.criterion == criterion and row.bus in places}
@@ -69,7 +70,8 @@ def ladder_charts(rows: Sequence[RungRow]) -> list[Chart]:
                 text = [at[place].limit_where if place in at else "" for place in places]
                 lines.append(Line(criterion, places, y, True, text))
         if lines:
-            title = f"Ladder of limits, {operation}: where each begins to bind alone"
+            part = first_words(len(known), _PLACES_MAX, "places")
+            title = f"Ladder of limits, {operation}: where each begins to bind alone{part}"
             charts.append(Chart(title, "bus", "peak power (MW)", tuple(lines)))
     return charts
 
@@ -119,7 +121,8 @@ def front_table(judged: Sequence[JudgedSizeRow]) -> ResultTable:
 
 def front_chart(judged: Sequence[JudgedSizeRow]) -> Chart:
     """The front of every place; of one place alone all sizes that keep the limits, by operation."""
-    fronts = list(front_points(judged).items())[:_PLACES_MAX]
+    by_place = front_points(judged)
+    fronts = list(by_place.items())[:_PLACES_MAX]
     if len(fronts) == 1:
         kept = {
             (row.operation, row.n_servers): row
@@ -140,7 +143,8 @@ def front_chart(judged: Sequence[JudgedSizeRow]) -> Chart:
         )
         for name, points in fronts
     ]
-    return Chart("MW against tokens: sizes that keep the limits", "peak power (MW)", "tokens/s", tuple(lines))
+    title = f"MW against tokens: sizes that keep the limits{first_words(len(by_place), _PLACES_MAX, 'places')}"
+    return Chart(title, "peak power (MW)", "tokens/s", tuple(lines))
 
 
 def _power_peak_mw(row: JudgedSizeRow | RungRow) -> float:

@@ -10,7 +10,7 @@ from studies.hosting_capacity.capacity import buses_of
 from studies.hosting_capacity.frontier import Corner
 from studies.hosting_capacity.question import HostingCapacityQuestion
 from studies.hosting_capacity.rows import CapacityRow, JudgedSizeRow
-from studies.shared.conclusion import Chart, Column, Line, ResultTable, most_and_least
+from studies.shared.conclusion import Chart, Column, Line, ResultTable, most_and_least, most_and_least_words
 from studies.shared.typed_rows import as_shown, columns_of, table_of
 
 # Charts with more lines than this say nothing.
@@ -111,11 +111,12 @@ def _floor(row: CapacityRow) -> float:
 def curve_chart(rows: Sequence[CapacityRow]) -> Chart:
     """Flexible capacity against the allowed loss of tokens."""
     lines = []
-    by_place = most_and_least(_by_place(rows).items(), _LINES_MAX, lambda item: max(map(_peak_mw, item[1])))
-    for place, found in by_place:
+    by_place = _by_place(rows)
+    for place, found in most_and_least(by_place.items(), _LINES_MAX, lambda item: max(map(_peak_mw, item[1]))):
         points = sorted((1.0 - _floor(row), row.power_peak_mw) for row in found)
         lines.append(Line(place, [x for x, _ in points], [y for _, y in points]))
-    return Chart("Flexible capacity against lost tokens", "allowed loss of tokens (share)", "peak MW", tuple(lines))
+    title = f"Flexible capacity against lost tokens{most_and_least_words(len(by_place), _LINES_MAX, 'places')}"
+    return Chart(title, "allowed loss of tokens (share)", "peak MW", tuple(lines))
 
 
 def curtailment_points(judged: Sequence[JudgedSizeRow]) -> dict[str, list[tuple[float, JudgedSizeRow]]]:
@@ -147,13 +148,15 @@ def curtailment_table(judged: Sequence[JudgedSizeRow]) -> ResultTable:
 
 def curtailment_chart(judged: Sequence[JudgedSizeRow]) -> Chart:
     """The table above as lines."""
+    by_place = curtailment_points(judged)
     fronts = most_and_least(
-        curtailment_points(judged).items(), _LINES_MAX, lambda item: max(row.power_peak_mw or 0.0 for _, row in item[1])
+        by_place.items(), _LINES_MAX, lambda item: max(row.power_peak_mw or 0.0 for _, row in item[1])
     )
     lines = [
         Line(place, [hours for hours, _ in front], [row.power_peak_mw for _, row in front]) for place, front in fronts
     ]
-    return Chart("Capacity against curtailment", "batch sizes below nominal (h of the run)", "peak MW", tuple(lines))
+    title = f"Capacity against curtailment{most_and_least_words(len(by_place), _LINES_MAX, 'places')}"
+    return Chart(title, "batch sizes below nominal (h of the run)", "peak MW", tuple(lines))
 
 
 Frontiers = Mapping[tuple[str, str, str], Sequence[Corner]]
@@ -169,20 +172,25 @@ def frontier_charts(frontiers: Frontiers) -> list[Chart]:
     """One chart per operation, one line per pair."""
     charts = []
     for operation in ("firm", "flexible"):
-        lines = [
-            Line(
-                f"{first}, {second}",
-                [corner.first_peak_mw for corner in found],
-                [corner.second_peak_mw for corner in found],
+        pairs = [(name, found) for name, found in frontiers.items() if name[2] == operation]
+        if pairs:
+            title = f"Sizes that go together, {operation}{most_and_least_words(len(pairs), _LINES_MAX, 'pairs')}"
+            lines = tuple(
+                Line(
+                    f"{first}, {second}",
+                    [corner.first_peak_mw for corner in found],
+                    [corner.second_peak_mw for corner in found],
+                )
+                for (first, second, _), found in most_and_least(pairs, _LINES_MAX, _largest_of_both)
             )
-            for (first, second, kind), found in frontiers.items()
-            if kind == operation
-        ]
-        if lines:
-            title = f"Sizes that go together, {operation}"
-            shown = most_and_least(lines, _LINES_MAX, lambda line: max(line.x) + max(y or 0.0 for y in line.y))
-            charts.append(Chart(title, "first site, peak MW", "second site, peak MW", tuple(shown)))
+            charts.append(Chart(title, "first site, peak MW", "second site, peak MW", lines))
     return charts
+
+
+def _largest_of_both(pair: tuple[tuple[str, str, str], Sequence[Corner]]) -> float:
+    """Largest peak of the first site of a frontier, and that of the second, together (MW)."""
+    _, found = pair
+    return max(corner.first_peak_mw for corner in found) + max(corner.second_peak_mw for corner in found)
 
 
 def judged_table(judged: Sequence[JudgedSizeRow]) -> ResultTable:

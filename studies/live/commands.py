@@ -62,7 +62,7 @@ def _add_allocator(commands: Commands) -> None:
     parser = commands.add_parser("allocator", help="serve nodes: join, reports, allocations")
     parser.description = (
         "Listen for nodes and send each its cap once a period: together they stay below --limit-kw, each with the same "
-        "share of what it has available. Ends after --seconds, or when interrupted; says then what was counted."
+        "share of what it has available. Ends after --duration-s, or when interrupted; says then what was counted."
     )
     parser.epilog = (
         "Example: g2g live key run.key; g2g live allocator --listen 0.0.0.0:5555 --key-file run.key --limit-kw 2000"
@@ -101,7 +101,7 @@ def _add_campaign(commands: Commands) -> None:
         "and delays datagrams if --channel is given (a TCP stream it can only delay); then say what was lost, what it "
         "cost, and how old the news were."
     )
-    parser.epilog = "Example: g2g live campaign --nodes 1000 --seconds 30 --transport tcp"
+    parser.epilog = "Example: g2g live campaign --nodes 1000 --duration-s 30 --transport tcp"
     parser.add_argument("--nodes", type=number(Count), default=100, metavar="N", help="how many nodes (default 100)")
     parser.add_argument(
         "--channel", metavar="CHANNEL", help="what the relay does, as in studies: udp:loss=0.2,latency=0.05"
@@ -159,7 +159,7 @@ def _add_shared(parser: argparse.ArgumentParser, *, with_key: bool = True, secon
         help_ = "file of the shared key that signs messages (g2g live key makes one)"
         parser.add_argument("--key-file", type=Path, metavar="FILE", help=help_)
     help_ = f"how long to run (default: {seconds})"
-    parser.add_argument("--seconds", type=number(DurationS), metavar="S", help=help_)
+    parser.add_argument("--duration-s", type=number(DurationS), metavar="S", help=help_)
     help_ = "folder for the record of the run (default: a new one below results/live); one for all processes of a run"
     now = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     parser.add_argument("--record", type=Path, default=Path("results/live") / now, metavar="DIR", help=help_)
@@ -189,7 +189,7 @@ def _clients(options: argparse.Namespace, clock: SteadyClock) -> LiveClients | N
     return clients_of(options.case, rule or RULES[0], options.period, clock)
 
 
-def _measure(options: argparse.Namespace, now_s: float) -> Any:
+def _measure(options: argparse.Namespace, now_s: float, console: Console) -> Any:
     """What a node has available, by its curve or always the same."""
     if options.curve is None:
         available_kw = options.available_kw
@@ -197,6 +197,10 @@ def _measure(options: argparse.Namespace, now_s: float) -> Any:
     from g2g_opt.grid.generator import CSVProfileGenerator
 
     curve = CSVProfileGenerator(options.curve)
+    span_s = curve.time_s[-1] - curve.time_s[0]
+    console.print(
+        f"{options.curve}: up to {curve.sample_kw.max():,.6g} kW of each node, over {span_s:,.6g} s", markup=False
+    )
     return lambda time_s: (max(curve.power_kw(time_s - now_s), 0.0), float("nan"))
 
 
@@ -235,7 +239,7 @@ def _run_allocator(options: argparse.Namespace, console: Console) -> int:
         try:
             found = await allocator.start(options.listen)
             console.print(f"listening on {found} ({settings.transport}); record: {recorder.path}", markup=False)
-            await _until_stopped(options.seconds, lambda: _tell_allocator(allocator, console))
+            await _until_stopped(options.duration_s, lambda: _tell_allocator(allocator, console))
         finally:
             await allocator.stop()
             recorder.close()
@@ -266,7 +270,7 @@ def _run_node(options: argparse.Namespace, console: Console) -> int:
         measures = clients.measures
     else:
         names = [f"{options.name}{k}" for k in range(options.nodes)] if options.nodes > 1 else [options.name]
-        measures = dict.fromkeys(names, _measure(options, clock.now_s()))
+        measures = dict.fromkeys(names, _measure(options, clock.now_s(), console))
     key = load_key(options.key_file) if options.key_file is not None else None
     if options.allocator.port == 0:
         raise InputError(f"--allocator {options.allocator}: an allocator has a port other than 0")
@@ -295,7 +299,7 @@ def _run_node(options: argparse.Namespace, console: Console) -> int:
             console.print(f"{joined} of {len(nodes)} nodes have joined; they give {given_kw:.1f} kW", markup=False)
 
         try:
-            await _until_stopped(options.seconds, tell)
+            await _until_stopped(options.duration_s, tell)
             if grid is not None:
                 await _ended(grid)
             done.set()
@@ -332,13 +336,13 @@ def _run_campaign(options: argparse.Namespace, console: Console) -> int:
         rule: AllocationRule = clients
         measures, seconds = clients.measures, clients.case.duration_s * settings.period_s
     else:
-        measure = _measure(options, clock.now_s())
+        measure = _measure(options, clock.now_s(), console)
         rule, seconds = ProportionalRule(options.limit_kw), _CAMPAIGN_S
         measures = {f"n{k}": measure for k in range(options.nodes)}
     outcome = asyncio.run(
         run_campaign(
             measures,
-            options.seconds or seconds,
+            options.duration_s or seconds,
             rule,
             settings,
             channel=channel,

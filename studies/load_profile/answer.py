@@ -36,6 +36,7 @@ from studies.shared.conclusion import (
     MissingAnswer,
     ResultTable,
     most_and_least,
+    most_and_least_words,
 )
 from studies.shared.envelopes import envelope_of
 from studies.shared.stored_bases import StoredBases
@@ -67,6 +68,8 @@ def conclusion_of(study: LoadProfileQuestion, results: Sequence[TaskResult], aga
     known = [row for row in profile if row.allowed_mw is not None]
     tightest = {bus: min((row for row in known if row.bus == bus), key=_allowed, default=None) for bus in buses}
     rank = {bus: firm[bus] or _allowed(row) for bus, row in tightest.items()}
+    with_hours = [bus for bus in buses if tightest[bus]]
+    part = most_and_least_words(len(with_hours), _CHARTS_MAX, "buses")
     return Conclusion(
         title=f"Limited load profile of {study.feeder}: {', '.join(study.models)} on {study.gpu}",
         answer=_answer(study, profile, firm, fleets, tightest, rank, again),
@@ -81,8 +84,8 @@ def conclusion_of(study: LoadProfileQuestion, results: Sequence[TaskResult], aga
         envelopes=() if again else tuple(_envelope(run, used, hours.period) for run in years),
         charts=(
             *(
-                _chart(bus, known, firm[bus])
-                for bus in most_and_least((b for b in buses if tightest[b]), _CHARTS_MAX, rank.__getitem__)
+                _chart(f"MW allowed at bus {bus}{part}", [row for row in known if row.bus == bus], firm[bus])
+                for bus in most_and_least(with_hours, _CHARTS_MAX, rank.__getitem__)
             ),
             *_month_charts(study),
         ),
@@ -223,17 +226,16 @@ def _envelope(run: YearRun, limits: Limits, period: str) -> Envelope:
     return envelope_of(f"{run.bus}, {what} through {period}, OpenDSS", [run], limits)
 
 
-def _chart(bus: str, profile: Sequence[ProfileRow], firm_mw: float | None) -> Chart:
+def _chart(title: str, rows: Sequence[ProfileRow], firm_mw: float | None) -> Chart:
     """A line per month: MW allowed against the hour of the day."""
     lines = []
-    rows = [row for row in profile if row.bus == bus]
     for month in dict.fromkeys(row.month for row in rows):
         of_month = sorted((row for row in rows if row.month == month), key=lambda row: row.hour)
         hours, mw = [row.hour for row in of_month], [row.allowed_mw for row in of_month]
         lines.append(Line(calendar.month_abbr[month], hours, mw))
     if firm_mw is not None:
         lines.append(Line("firm", [0, 23], [firm_mw] * 2))
-    return Chart(f"MW allowed at bus {bus}", "hour beginning", "MW", tuple(lines))
+    return Chart(title, "hour beginning", "MW", tuple(lines))
 
 
 def _month_charts(study: LoadProfileQuestion) -> tuple[Chart, ...]:

@@ -38,7 +38,7 @@ class Cell:
         first, _, step = self.rows
 
         def date(time_s: float) -> str:
-            return profile.hours[first + step * int(time_s // PROFILE_ROW_S)].strftime("%b %d %H:%M")
+            return profile.moment(first + step * int(time_s // PROFILE_ROW_S))
 
         return date
 

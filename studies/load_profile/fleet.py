@@ -127,10 +127,10 @@ class YearFleets:
 
     def _broken_in(self, year: Year) -> str:
         """What a year that does not hold breaks, and in how many hours."""
-        hours, verdict = load_profile(self._study.profile).hours, year.run.verdict
+        hours, verdict = load_profile(self._study.profile), year.run.verdict
 
         def moment(time_s: float) -> str:
-            return hours[int(time_s // PROFILE_ROW_S)].strftime("%b %d %H:%M")
+            return hours.moment(int(time_s // PROFILE_ROW_S))
 
         if year.steps is None or verdict.binding is None:
             return f"has no answer: {'; '.join(verdict.reasons(moment))}"

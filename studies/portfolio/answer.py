@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from g2g_opt.errors import number_of
 from studies.portfolio.question import PortfolioQuestion
 from studies.portfolio.rows import PortfolioBusRow, PortfolioRow
-from studies.shared.conclusion import Chart, Column, Conclusion, Line, MissingAnswer, ResultTable
+from studies.shared.conclusion import Chart, Column, Conclusion, Line, MissingAnswer, ResultTable, first_words
 from studies.shared.task import Row, TaskResult
 from studies.shared.typed_rows import gather_as
 
@@ -127,7 +127,8 @@ def _answer(
 
 
 def _charts(feeders: Sequence[Row], ranked: dict[tuple[str, str], list[PortfolioBusRow]]) -> list[Chart]:
-    known = [row for row in feeders if row.get("best") is not None][:_BEST_MAX]
+    with_best = [row for row in feeders if row.get("best") is not None]
+    known = with_best[:_BEST_MAX]
     found = []
     if known and ranked:
         figure, unit = next(iter(ranked))
@@ -139,7 +140,8 @@ def _charts(feeders: Sequence[Row], ranked: dict[tuple[str, str], list[Portfolio
             low=[row["least"] for row in known],
             text=[str(row["best_bus"]) for row in known],
         )
-        found.append(Chart(f"Feeders by {figure}", "feeder", unit, (line,)))
+        part = first_words(len(with_best), _BEST_MAX, "feeders")
+        found.append(Chart(f"Feeders by {figure}{part}", "feeder", unit, (line,)))
     lines = [
         Line(figure, list(range(1, len(rows) + 1)), [row.value for row in rows], points=True,
              text=[f"{row.feeder}, bus {row.bus}" for row in rows])

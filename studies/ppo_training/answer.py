@@ -175,11 +175,16 @@ def _answer(chosen: Sequence[Row], overall: _Checkpoint, n_trainings: int) -> st
     by_validation = next(row for row in own if row["chosen_by"] == "validation")
     by_test = next(row for row in own if row["chosen_by"] == "the test")
     of = f"the best of {n_trainings} trainings by validation" if n_trainings > 1 else "the training"
+    idle = (
+        " It changes no batch size in any of them, as no control would: train longer (--steps), or with another --seed."
+        if by_validation["batch_switches_high"] == 0.0
+        else ""
+    )
     others = "; ".join(f"{row['controller']} {words(row)}" for row in chosen if row["training"] is None)
     return (
         f"The checkpoint that validation chooses in {of} (after {by_validation['steps']} steps) has "
-        f"{words(by_validation)} in {by_validation['n_scenarios']} scenarios to test with. Chosen by the test itself, "
-        f"which is no test any more, it would be {words(by_test)} (after {by_test['steps']} steps).\n"
+        f"{words(by_validation)} in {by_validation['n_scenarios']} scenarios to test with.{idle} Chosen by the test "
+        f"itself, which is no test any more, it would be {words(by_test)} (after {by_test['steps']} steps).\n"
         f"In the same scenarios: {others}."
     )
 

@@ -49,7 +49,7 @@ def report_html(conclusion: Conclusion, provenance: Provenance, feeder: Feeder |
     sections = [
         *(map_section(conclusion.maps, feeder, drawing_of(feeder)) if feeder is not None else ()),
         *table_sections("results", "Results", results),
-        *envelope_section(conclusion.envelopes),
+        *envelope_section(conclusion.envelopes, conclusion.envelopes_of),
         *table_sections("binding", "What binds", binding),
         *chart_section(conclusion.charts),
         failure_section(conclusion.failures, tasks),

@@ -118,8 +118,11 @@ def _table(table: ResultTable, file: str = "") -> str:
     return f"<details><summary>{summary}</summary>\n{html}\n</details>"
 
 
-def envelope_section(envelopes: Sequence[Envelope]) -> list[Section]:
-    """Lowest and highest voltage of every bus-phase against the limits, one candidate at a time."""
+def envelope_section(envelopes: Sequence[Envelope], of: str = "") -> list[Section]:
+    """Lowest and highest voltage of every bus-phase against the limits, one candidate at a time.
+
+    `of` says of what they are a part.
+    """
     if not envelopes:
         return []
     summaries = "".join(
@@ -127,7 +130,8 @@ def envelope_section(envelopes: Sequence[Envelope]) -> list[Section]:
         for k, envelope in enumerate(envelopes)
     )
     data = json_in_page([envelope_data(envelope) for envelope in envelopes])
-    html = f"""{_switch([envelope.title for envelope in envelopes], "envelope")}
+    part = f'<p class="note">{escape(of)}</p>\n' if of else ""
+    html = f"""{part}{_switch([envelope.title for envelope in envelopes], "envelope")}
 <div class="plot envelope" id="envelope" role="img" aria-label="Voltage envelope"></div>
 {summaries}
 <script type="application/json" id="envelope-data">{data}</script>"""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 import time
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, Json, Validation
 from g2g_opt.errors import InputError
 from studies.running.ledger_file import LedgerFile, create_file
 from studies.running.stored_tables import TableRecord, TableRecords
+from studies.running.study_folder import StudyFolder
 from studies.shared.task import Task, task_key
 
 # waiting -> running -> done | failed | split. A task that was split is replaced by smaller ones; one that a stage no
@@ -132,7 +134,10 @@ class Ledger:
 
     def __init__(self, path: Path, *, writable: bool = False) -> None:
         if not exists(path):
-            raise InputError(f"there is no study in {path.parent} (no {path.name}); `g2g run` begins one")
+            begins = "`g2g run` begins one"
+            if os.path.lexists(StudyFolder(path.parent).question):
+                begins = "it was not begun; give the command that was to begin it again"
+            raise InputError(f"there is no study in {path.parent} (no {path.name}); {begins}")
         self._file = LedgerFile(path, writable)
         try:
             self._read_study(writable)

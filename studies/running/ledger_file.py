@@ -124,7 +124,8 @@ def create_file(path: Path, statements: Sequence[tuple[str, Sequence[Any]]]) -> 
 
 def _in_words(error: sqlite3.DatabaseError | UnicodeDecodeError, path: Path) -> G2GError:
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
-    if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE):
+    # The last is what SQLite says where the file that its log needs beside it cannot grow.
+    if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE):
         return DiskFullError(f"no room left for the ledger {path} ({error}); make room and give the same command again")
     if code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return InputError(f"{path} is locked by another program; end that, or try again when it is through")

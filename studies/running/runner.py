@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from g2g_opt.consent import given_consent
@@ -79,7 +80,11 @@ def _begin(folder: StudyFolder, question: Question, command: Sequence[str] | Non
     text = question_json(question)
     if exists(folder.ledger):
         if _asked(folder) != text:
-            raise InputError(f"{folder.root} holds another study; choose another folder with --out, or remove that one")
+            free = next(place for k in count(2) if not os.path.lexists(place := f"{folder.root}_{k}"))
+            raise InputError(
+                f"{folder.root} holds another study; give this one a folder of its own, as in --out "
+                f"{shlex.quote(free)}, or remove that one"
+            )
         return
     inputs = inputs_of(question)
     folder.make()
@@ -313,5 +318,12 @@ def inputs_kept_in(root: Path) -> KeptInputs | None:
 
 
 def wait_hint(root: Path) -> str:
-    """How to go on after a stop."""
-    return f"what was finished is recorded; go on with: g2g resume {shlex.quote(os.fspath(root))}"
+    """How to go on after a stop, which may have come before there was a study to go on with."""
+    if not exists(StudyFolder(root).ledger):
+        return f"no study was begun in {root}; give the same command again"
+    return f"what was finished is recorded; {go_on_words(root)}"
+
+
+def go_on_words(root: Path) -> str:
+    """The command that goes on with a study."""
+    return f"go on with: g2g resume {shlex.quote(os.fspath(root))}"

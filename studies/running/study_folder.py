@@ -121,6 +121,20 @@ class StudyFolder:
         finally:
             os.close(handle)
 
+    def is_held(self) -> bool:
+        """Whether a process is at work in the folder."""
+        try:
+            handle = os.open(self.root / "lock", os.O_RDONLY)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(handle)
+        return False
+
     def _lock(self) -> int:
         path = self.root / "lock"
         while True:

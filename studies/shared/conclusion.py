@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar, get_args, get_origin
 
 import numpy as np
 
 Item = TypeVar("Item")
 
-_ON_AN_AXIS = (float, int, str, date, np.number, type(None))
+# What stands on an axis: a number, a word, a moment, or nothing.
+AxisValue: TypeAlias = float | int | str | date | np.number[Any] | None
+_ON_AN_AXIS = tuple(get_origin(kind) or kind for kind in get_args(AxisValue))
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class Line:
     """
 
     name: str
-    x: Sequence[Any]
+    x: Sequence[AxisValue]
     y: Sequence[float | None]
     points: bool = False
     text: Sequence[str] = ()
@@ -110,6 +112,18 @@ def most_and_least(items: Iterable[Item], n_max: int, key: Callable[[Item], floa
     return ranked if len(ranked) <= n_max else [*ranked[: n_max - 1], ranked[-1]]
 
 
+def most_and_least_words(n_all: int, n_max: int, what: str) -> str:
+    """What `most_and_least` shows of `n_all` things, in brackets and after a blank; empty if it shows all of them."""
+    if n_all <= n_max:
+        return ""
+    return f" ({n_max} of {n_all} {what}: the {n_max - 1} with the most, and the one with the least)"
+
+
+def first_words(n_all: int, n_max: int, what: str) -> str:
+    """That only the first `n_max` of `n_all` things are shown, as `most_and_least_words` says it."""
+    return f" (the first {n_max} of {n_all} {what})" if n_all > n_max else ""
+
+
 @dataclass(frozen=True)
 class MissingAnswer:
     """Something that has no answer, and why."""
@@ -123,8 +137,9 @@ class Conclusion:
     """The answer of a study and what it stands on. Everything numeric in it was simulated, or says that it was not.
 
     `answer` is a sentence or two with the figures that were asked for. `binding` is a table of what binds; `warnings`
-    qualify the answer; `not_assessed` says what it does not cover. `feeder` is empty for studies that are on none, as
-    is `base_case`, which says whether its circuit is solved and at rest without a site (`BaseCaseState`).
+    qualify the answer; `not_assessed` says what it does not cover. `envelopes_of` says of what the envelopes are a
+    part, where they are one. `feeder` is empty for studies that are on none, as is `base_case`, which says whether its
+    circuit is solved and at rest without a site (`BaseCaseState`).
     """
 
     title: str
@@ -133,6 +148,7 @@ class Conclusion:
     tables: tuple[ResultTable, ...]
     maps: tuple[FeederMap, ...] = ()
     envelopes: tuple[Envelope, ...] = ()
+    envelopes_of: str = ""
     charts: tuple[Chart, ...] = ()
     failures: tuple[MissingAnswer, ...] = ()
     warnings: tuple[str, ...] = ()

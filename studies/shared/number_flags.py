@@ -10,6 +10,7 @@ from typing import Any
 from g2g_opt.clock import as_period
 from g2g_opt.errors import InputError
 from g2g_opt.quantities import bounds_of
+from g2g_opt.reading import decimal_comma_words
 
 
 def number(quantity: Any) -> Callable[[str], Any]:
@@ -21,7 +22,7 @@ def number(quantity: Any) -> Callable[[str], Any]:
         try:
             value = as_period(text, "seconds") if kind is Fraction else kind(text)
         except ValueError as error:
-            how = "; write seconds, e.g. 0.1 or 1/10" if isinstance(error, InputError) else ""
+            how = "; write seconds, e.g. 0.1 or 1/10" if isinstance(error, InputError) else decimal_comma_words(text)
             raise ArgumentTypeError(f"{bounds.refusal(text, kind is int)}{how}") from error
         if refusal := bounds.refusal(value, kind is int):
             raise ArgumentTypeError(refusal)

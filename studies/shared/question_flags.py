@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin, g
 
 from g2g_opt.errors import InputError, QuantityError, did_you_mean, shown
 from g2g_opt.flag import Flag
-from g2g_opt.quantities import Bounds, bounds_of
+from g2g_opt.quantities import bounds_of, is_quantity
 from studies.shared.number_flags import number
 from studies.shared.question_model import NounFlags, ReadBy, not_here
 
@@ -79,7 +79,7 @@ class FieldFlag:
     @property
     def metavar(self) -> str:
         """What stands for the value."""
-        quantity = self.hint if _is_quantity(self.hint) else self._item
+        quantity = self.hint if is_quantity(self.hint) else self._item
         if self.flag.metavar or quantity is None:
             return self.flag.metavar or self.flag.name.strip("-").upper().replace("-", "_")
         kind, bounds = bounds_of(quantity)
@@ -117,7 +117,7 @@ class FieldFlag:
     @property
     def _item(self) -> Any:
         """The quantity in a list of numbers; None for anything else."""
-        return get_args(self.hint)[0] if _is_list(self.hint) and _is_quantity(get_args(self.hint)[0]) else None
+        return get_args(self.hint)[0] if _is_list(self.hint) and is_quantity(get_args(self.hint)[0]) else None
 
     @property
     def _words(self) -> tuple[str, ...]:
@@ -159,7 +159,7 @@ class FieldFlag:
             read, none = _parts(get_args(hint)[0], flag), ("none",)
             return lambda text: text if text in none else read(text)
         else:
-            read = number(hint) if _is_quantity(hint) else _parts(hint, flag)
+            read = number(hint) if is_quantity(hint) else _parts(hint, flag)
         return _or_word(read, none) if none else read
 
 
@@ -188,7 +188,7 @@ def _listed(read: Callable[[str], Any]) -> Callable[[str], Any]:
 
 
 def _parts(hint: Any, flag: Flag) -> Callable[[str], Any]:
-    readers = [number(part) if _is_quantity(part) else str for part in get_args(hint)]
+    readers = [number(part) if is_quantity(part) else str for part in get_args(hint)]
 
     def parts(text: str) -> tuple[Any, ...]:
         given = text.split(flag.joined)
@@ -260,7 +260,7 @@ def _unwrapped(hint: Any) -> tuple[list[Any], Any, bool]:
     while True:
         if get_origin(hint) is Annotated:
             notes += get_args(hint)[1:]
-            if _is_quantity(hint):
+            if is_quantity(hint):
                 return notes, hint, optional
             hint = get_args(hint)[0]
         elif get_origin(hint) in (Union, types.UnionType):
@@ -273,13 +273,9 @@ def _is_list(hint: Any) -> bool:
     return get_origin(hint) is tuple and get_args(hint)[-1] is Ellipsis
 
 
-def _is_quantity(hint: Any) -> bool:
-    return get_origin(hint) is Annotated and any(isinstance(note, Bounds) for note in get_args(hint)[1:])
-
-
 def _ranges(hint: Any) -> list[str]:
     """Every range in an annotation, with its unit."""
-    if _is_quantity(hint):
+    if is_quantity(hint):
         return [str(bounds_of(hint)[1])]
     return [found for arg in get_args(hint) for found in _ranges(arg)]
 

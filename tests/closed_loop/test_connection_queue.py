@@ -343,6 +343,8 @@ def test_all_lines_that_cannot_be_read_are_named_and_columns_that_nearly_are_one
     path.write_text("bus,mw,date,modle\n671,1,2025-01-01,x\n", encoding="utf-8")
     with pytest.raises(InputError, match="'modle' not found; did you mean model"):
         read_requests(str(path))
+    path.write_text("Bus, MW,Date,Load_Shape\n671,1,2025-01-01,constant\n", encoding="utf-8")
+    assert [(one.bus, one.mw, one.load_shape) for one in read_requests(str(path))] == [("671", 1.0, "constant")]
     # A planner's own columns are nobody's business.
     path.write_text("bus,mw,date,customer,comment\n671,1,2025-01-01,Acme,\n", encoding="utf-8")
     assert len(read_requests(str(path))) == 1

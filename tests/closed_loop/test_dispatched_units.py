@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import opendssdirect
 import pytest
 
@@ -29,14 +30,33 @@ STORAGE = (
     "New Storage.unit bus1=end kv=12.47 kwrated=300 kwhrated=900 %stored=60 kva=400 dispmode=loadlevel "
     "chargetrigger=0.6 dischargetrigger=0.9"
 )
-DISPATCHER = (
-    "New Generator.unit bus1=end kv=12.47 kw=200 pf=0.9\n"
-    "New GenDispatcher.d element=Line.l terminal=1 kwlimit=1500 kwband=50 genlist=[unit]"
-)
+IDLE_STORAGE = "New Storage.unit bus1=end kv=12.47 kwrated=300 kwhrated=900 %stored=60 kva=400 state=idling\n"
 CONTROLLER = (
-    "New Storage.unit bus1=end kv=12.47 kwrated=300 kwhrated=900 %stored=60 kva=400 state=idling\n"
-    "New StorageController.c element=Line.l terminal=1 modedis=peakshave kwtarget=1000 elementlist=[unit]"
+    f"{IDLE_STORAGE}New StorageController.c element=Line.l terminal=1 modedis=peakshave kwtarget=1000 "
+    "elementlist=[unit]"
 )
+# Units that a control dispatches: what it has them give (kW, negative where they charge), and what is told of it.
+DISPATCHED = {
+    "New Generator.unit bus1=end kv=12.47 kw=200 pf=0.9\n"
+    "New GenDispatcher.d element=Line.l terminal=1 kwlimit=1500 kwband=50 genlist=[unit]": (522.0, "kw 200 to 521.692"),
+    "New Generator.unit bus1=end kv=12.47 kw=100 kva=1500\nNew GenDispatcher.d element=Line.l kwlimit=1700": (
+        324.0,
+        "kw 100 to 324.276",
+    ),
+    CONTROLLER: (300.0, "%discharge 20 to 100"),
+    f"{IDLE_STORAGE}New StorageController.c element=Line.l modedis=peakshave kwtarget=9000 "
+    "modecharge=peakshavelow kwtargetlow=2800": (-300.0, "%charge 20 to 100"),
+}
+
+
+def direct_solution(text: str) -> tuple[float, dict[str, float]]:
+    """What plain OpenDSS draws from the source (kW), and its voltages by node (pu), its controls acting."""
+    dss = opendssdirect.NewContext()
+    for line in ("Clear", *text.strip().splitlines(), "Set tolerance=1e-9 maxiterations=500 maxcontroliter=100"):
+        dss.Text.Command(line)
+    dss.Text.Command("Solve")
+    voltages = zip(dss.Circuit.AllNodeNames(), dss.Circuit.AllBusMagPu(), strict=True)
+    return -float(dss.Circuit.TotalPower()[0]), dict(voltages)
 
 
 def source_kw(text: str, load_level: float) -> float:
@@ -62,21 +82,26 @@ def test_a_unit_follows_the_load_level(units: str, settled: bool, load_level: fl
     assert found.source_kw - without == pytest.approx(power_kw, abs=30.0)
 
 
-@pytest.mark.parametrize("units", [DISPATCHER, CONTROLLER])
-def test_what_a_control_dispatched_is_held(units: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("units", DISPATCHED)
+def test_what_a_control_has_a_unit_give_is_held(units: str, tmp_path: Path) -> None:
+    """A storage held its share by default, 20 % of its rating, and a generator its kW, while others were told."""
     path = tmp_path / "own.dss"
     path.write_text(text := CIRCUIT.format(units=units), encoding="utf-8")
     feeder = Feeder.from_dss(path)
-    found = solve_base_case(feeder)
-    # The dispatcher stops within a band; the storage gives all that it has.
-    assert found.source_kw == pytest.approx(source_kw(text, 1.0), abs=1.0)
+    power_kw, told = DISPATCHED[units]
+    source_kw_of_opendss, voltages = direct_solution(text)
+    assert solve_base_case(feeder).source_kw == pytest.approx(source_kw_of_opendss, abs=1.0)
     circuit = Circuit(feeder.commands, tolerance=1e-9, max_iterations=300)
     circuit.finish()
-    kind = "Generator" if units is DISPATCHER else "Storage"
-    circuit.activate(f"{kind}.unit")
+    nodes = [f"{bus}.{phase}" for bus, phase in zip(circuit.node_bus, circuit.node_phase.tolist(), strict=True)]
+    found = np.abs(circuit.node_voltages()) / circuit.node_base_v
+    assert dict(zip(nodes, found.tolist(), strict=True)) == pytest.approx(voltages, abs=2e-4)
+    circuit.activate(units.split()[1])
     held_kw = -float(circuit.ask_array("CktElement_Get_Powers", "double")[0::2].sum())
-    assert held_kw > 250.0
-    assert any(f"{held_kw:,.1f} kW" in word or f"{held_kw:,.0f} kW" in word for word in feeder.state)
+    assert held_kw == pytest.approx(power_kw, abs=1.0)
+    words = "; ".join(feeder.state)
+    assert told in words
+    assert f"{abs(held_kw):,.1f} kW" in words or f"{abs(held_kw):,.0f} kW" in words
 
 
 @pytest.mark.parametrize(

@@ -171,6 +171,10 @@ def test_the_bundled_year_has_every_hour_and_the_cells_of_its_months() -> None:
             "line 2, load_share: 'nan' is no finite number",
         ),
         (lambda rows: [rows[0], rows[1].replace("0.5", ""), *rows[2:]], "line 2, load_share: '' is no number"),
+        (
+            lambda rows: [rows[0], rows[1].replace("0.5", "2500"), *rows[2:]],
+            "line 2, load_share: '2500' must be from 0 to 100; it is a share: kW and percent have to be divided first",
+        ),
         (lambda rows: [rows[0].replace("load_share", "load"), *rows[1:]], "lacks the columns load_share"),
         (lambda rows: rows[:1], "has no rows"),
         (lambda rows: [rows[0], rows[1].replace("2024-01-01", "Monday"), *rows[2:]], "line 2: 'MondayT"),

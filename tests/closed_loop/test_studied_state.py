@@ -8,7 +8,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import opendssdirect
 import pytest
 
 from g2g_opt.base_case import solve_base_case
@@ -86,41 +85,6 @@ def test_a_bank_that_its_control_opens_is_open_however_the_file_left_it(tmp_path
     assert base_case(closed) == pytest.approx(base_case(without), abs=1e-6)
     assert any("capacitor.cb states 1 to 0" in word for word in closed.state)
     assert any("capacitor banks are held" in word and "1 capcontrol" in word for word in closed.state)
-
-
-STORAGE = "New Storage.st bus1=far kv=11 kva=600 kwrated=600 kwhrated=1200 %stored=50\n"
-
-
-@pytest.mark.parametrize(
-    ("bank", "moved"),
-    [
-        (
-            STORAGE + "New StorageController.sc element=Line.l1 modedis=peakshave kwtarget=2000",
-            "%discharge 20 to",
-        ),
-        (
-            STORAGE + "New StorageController.sc element=Line.l1 modedis=peakshave kwtarget=9000\n"
-            "~ modecharge=peakshavelow kwtargetlow=2800",
-            "%charge 20 to",
-        ),
-        (
-            "New Generator.g bus1=far kv=11 kw=100 kva=1500\nNew GenDispatcher.gd element=Line.l1 kwlimit=1900",
-            "kw 100 to",
-        ),
-    ],
-)
-def test_what_a_control_has_a_storage_or_a_generator_give_is_held(tmp_path: Path, bank: str, moved: str) -> None:
-    """A storage held its share by default, 20 % of its rating, and a generator its kW, while others were told."""
-    found = feeder(tmp_path, f"{bank}\n", "")
-    direct = opendssdirect.dss.NewContext()
-    for line in (tmp_path / "demo.dss").read_text().splitlines():
-        direct.Text.Command(line)
-    direct.Text.Command("Set mode=snapshot controlmode=static maxcontroliter=100")
-    direct.Solution.Solve()
-    names = [(bus, int(phase)) for bus, phase in (name.split(".") for name in direct.Circuit.AllNodeNames())]
-    own = dict(zip(names, direct.Circuit.AllBusMagPu(), strict=True))
-    assert base_case(found) == pytest.approx(own, abs=2e-4)
-    assert any(moved in told for told in found.state)
 
 
 def test_regulators_rest_where_their_own_controls_bring_them(tmp_path: Path) -> None:

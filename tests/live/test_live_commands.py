@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from studies.cli import main
 
 def test_a_campaign_is_told_and_replayed_as_channels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     record = str(tmp_path / "record")
-    words = ["live", "campaign", "--nodes", "5", "--seconds", "0.5", "--period", "0.1", "--record", record]
+    words = ["live", "campaign", "--nodes", "5", "--duration-s", "0.5", "--period", "0.1", "--record", record]
     assert main(words) == 0
     out = capsys.readouterr().out
     assert "5 of 5 nodes have joined" in out
@@ -32,7 +33,28 @@ def test_a_campaign_is_told_and_replayed_as_channels(tmp_path: Path, capsys: pyt
     assert "known nodes" in capsys.readouterr().err
 
 
-def test_allocator_and_nodes_of_two_processes_meet_with_a_key(tmp_path: Path) -> None:
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_an_address_that_cannot_be_listened_on_is_named(
+    transport: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It was "a file or the output: address already in use"."""
+    listen = ["live", "allocator", "--transport", transport, "--record", str(tmp_path / "r"), "--duration-s", "0.1"]
+    kind = socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM
+    with socket.socket(socket.AF_INET, kind) as other:
+        other.bind(("127.0.0.1", 0))
+        if transport == "tcp":
+            other.listen()
+        where = f"127.0.0.1:{other.getsockname()[1]}"
+        assert main([*listen, "--listen", where]) == 2
+    assert f"{where}: address already in use; choose another port, or 0 for any that is free" in capsys.readouterr().err
+    assert main(["live", "key", str(tmp_path / "key")]) == 0
+    assert main([*listen, "--listen", "nowhere.invalid:5555", "--key-file", str(tmp_path / "key")]) == 2
+    assert "nowhere.invalid:5555: " in capsys.readouterr().err
+
+
+def test_allocator_and_nodes_of_two_processes_meet_with_a_key(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     key, curve = tmp_path / "run.key", tmp_path / "curve.csv"
     assert main(["live", "key", str(key)]) == 0
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
@@ -44,8 +66,9 @@ def test_allocator_and_nodes_of_two_processes_meet_with_a_key(tmp_path: Path) ->
     try:
         assert allocator.stdout is not None
         where = allocator.stdout.readline().split()[2]
-        nodes = ["live", "node", "--allocator", where, "--nodes", "2", "--curve", str(curve), "--seconds", "1.5"]
+        nodes = ["live", "node", "--allocator", where, "--nodes", "2", "--curve", str(curve), "--duration-s", "1.5"]
         assert main([*nodes, *shared]) == 0
+        assert "curve.csv: up to 20 kW of each node, over 60 s" in " ".join(capsys.readouterr().out.split())
     finally:
         allocator.send_signal(signal.SIGTERM)
         told, _ = allocator.communicate(timeout=20.0)
@@ -58,7 +81,7 @@ def test_allocator_and_nodes_of_two_processes_meet_with_a_key(tmp_path: Path) ->
 def test_clients_of_a_feeder_are_capped_on_real_sockets(
     rule: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["live", "campaign", "--case", "five-clients", "--rule", rule, "--period", "0.05", "--seconds", "1.5"]
+    words = ["live", "campaign", "--case", "five-clients", "--rule", rule, "--period", "0.05", "--duration-s", "1.5"]
     assert main([*words, "--record", str(tmp_path)]) == 0
     out = capsys.readouterr().out
     assert "5 of 5 nodes have joined" in out
@@ -72,7 +95,7 @@ def test_an_allocator_by_itself_caps_clients_of_another_process_by_an_optimum(tm
     try:
         assert allocator.stdout is not None
         where = allocator.stdout.readline().split()[2]
-        assert main(["live", "node", "--allocator", where, "--seconds", "2", *shared]) == 0
+        assert main(["live", "node", "--allocator", where, "--duration-s", "2", *shared]) == 0
     finally:
         allocator.send_signal(signal.SIGTERM)
         told, _ = allocator.communicate(timeout=20.0)

@@ -40,6 +40,12 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     (theirs / "net" / "parts" / "lines.dss").write_text(LINES)
     (theirs / "net" / "parts" / "day.csv").write_text("0.5\n1.0\n0.7\n")
     (theirs / "edits.txt").write_text("Load.l.kW=600\n")
+    trace = theirs / "traces" / "llama-3.1-70b" / "trace.csv"
+    trace.parent.mkdir(parents=True)
+    of_sizes = "\n".join(
+        f"{size},{t},{2500 + t}" for size in (8, 16, 32, 64, 96, 128, 256, 512, 1024) for t in range(9)
+    )
+    trace.write_text(f"batch_size,relative_time_s,power_total_W\n{of_sizes}\n")
     rows = "\n".join(f"2018-01-01T{hour:02}:00,0.{hour + 3},0.5" for hour in range(3))
     (theirs / "year.csv").write_text(f"hour_beginning,load_share,generation_share\n{rows}\n")
     question = HostingCapacityStudy(
@@ -47,6 +53,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         edits=str(theirs / "edits.txt"),
         buses=("mid",),
         operations=("firm",),
+        trace_dir=str(theirs / "traces"),
         scenario=Scenario(**{**vars(SHORT), "profile": str(theirs / "year.csv")}),
     )
     run_study(root, lambda: LocalWorkers(1), question=question)
@@ -73,6 +80,12 @@ def pages(root: Path, out: Path) -> dict[str, bytes]:
 def test_a_report_needs_nothing_but_the_folder_of_the_study(folders: tuple[Path, Path], tmp_path: Path) -> None:
     theirs, root = folders
     before = pages(root, tmp_path / "before")
+    # Whoever gave a trace in kW sees it here.
+    words = (
+        b"power traces of models that are served, in W of all GPUs of a replica: llama-3.1-70b/trace.csv up to 2,508 W"
+    )
+    assert words in before["report.html"]
+    assert words in before["answer.json"]
     shutil.rmtree(theirs)
     assert pages(root, tmp_path / "after") == before
     assert main(["status", str(root)]) == 0

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -160,10 +161,31 @@ def test_a_second_runner_is_kept_out(tmp_path: Path) -> None:
     assert len(_sums(root)) == 2
 
 
+def test_status_says_that_nobody_is_at_work_behind_a_runner_that_was_killed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "s"
+    begin_study(root, SmallStudy(n=2))
+    folder = StudyFolder(root)
+    with closing(Ledger(folder.ledger, writable=True)) as ledger:
+        question = SmallStudy(n=2)
+        ledger.list_stage("sums", question.tasks("sums", []), "1", False)
+        ledger.start(ledger.entries()[0].id, "local")
+    with folder.locked():
+        assert main(["status", str(root), "--trust-study"]) == 0
+        assert "running: sums [0]: 0 %" in (told := capsys.readouterr().out)
+        assert "nobody is at work" not in told
+    assert main(["status", str(root), "--trust-study"]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert f"nobody is at work in {root}: what is told as running was stopped; go on with: g2g resume {root}" in told
+    assert "running: sums" not in told
+
+
 def test_a_folder_takes_one_study(tmp_path: Path) -> None:
     begin_study(tmp_path / "s", SmallStudy(n=2))
     begin_study(tmp_path / "s", SmallStudy(n=2))
-    with pytest.raises(InputError, match="holds another study"):
+    (tmp_path / "s_2").mkdir()
+    with pytest.raises(InputError, match=r"s holds another study; give .* as in --out \S+/s_3, or remove that one$"):
         begin_study(tmp_path / "s", SmallStudy(n=3))
     with pytest.raises(InputError, match="no study in"):
         run_study(tmp_path / "elsewhere", lambda: LocalWorkers(1))
@@ -209,6 +231,30 @@ def test_a_disk_that_is_full_stops_the_study_and_it_goes_on_when_there_is_room(
     assert not finished.failed
     _run(tmp_path / "plain", SmallStudy(n=400, group=40))
     assert _sums(root) == _sums(tmp_path / "plain")
+
+
+@pytest.mark.parametrize("room_kb", [4, 24, 60, 68, 100])
+def test_how_to_go_on_after_a_full_disk_holds_however_early_it_was_full(
+    tmp_path: Path, small_disk: Path, capsys: pytest.CaptureFixture[str], room_kb: int
+) -> None:
+    """Full before the study was begun, or while the files beside its ledger were made, `resume` had nothing to do."""
+    ballast, root = small_disk / "ballast", small_disk / "s"
+    ballast.write_bytes(b"0" * 1024 * (1024 - room_kb))
+    question = write_question(tmp_path / "q.toml", SmallStudy(n=2))
+    command = ["run", str(question), "--out", str(root)]
+    options = ["--trust-study", "--workers", "1"]
+    assert main([*command, *options]) == 1
+    told = capsys.readouterr()
+    assert "no room left" in told.err
+    # Room for a report, too.
+    subprocess.run(["mount", "-o", "remount,size=32m", str(small_disk)], check=True)
+    if "go on with: g2g resume" in told.out:
+        command = ["resume", str(root)]
+    else:
+        assert "no study was begun" in told.out
+        assert main(["status", str(root), "--trust-study"]) == 2
+        assert "was not begun" in capsys.readouterr().err
+    assert main([*command, *options]) == 0
 
 
 def test_a_ledger_that_is_full_stops_the_study_with_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

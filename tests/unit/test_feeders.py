@@ -81,10 +81,31 @@ def test_a_feeder_written_to_a_file_and_read_back_has_the_same_voltages(name: st
 
 def test_an_unknown_feeder_lists_the_known_ones() -> None:
     with pytest.raises(
-        InputError, match=r"feeder 'ieee14' not found; did you mean .*known feeders: \[.*ieee123"
+        InputError, match=r"feeder 'ieee14' not found .*; did you mean .*known feeders: \[.*ieee123"
     ) as error:
         Feeder.load("ieee14")
     assert all(name in str(error.value) for name in FEEDERS)
+
+
+def test_a_file_or_folder_in_the_place_of_a_master_file_is_told_what_is_missing(tmp_path: Path) -> None:
+    """Both were called feeders that are not found, as if a bundled one were meant."""
+    folder, text = tmp_path / "net", tmp_path / "net.txt"
+    folder.mkdir()
+    text.touch()
+    with pytest.raises(InputError, match=rf"^feeder {folder} is a folder; give its OpenDSS master file, .*\.dss$"):
+        Feeder.find(str(folder))
+    for name in ("Lines.dss", "master.DSS"):
+        (folder / name).touch()
+    with pytest.raises(InputError, match=rf"is a folder; give its OpenDSS master file, as in {folder}/master\.DSS$"):
+        Feeder.find(str(folder))
+    with pytest.raises(
+        InputError, match=r"net\.txt is a file whose name does not end in \.dss; give an OpenDSS master"
+    ):
+        Feeder.find(str(text))
+    with pytest.raises(
+        InputError, match=r"not found \(or give the path of an OpenDSS master file, \.dss\); known feeders"
+    ):
+        Feeder.find("net")
 
 
 def test_unknown_buses_and_regulators_list_the_known_ones() -> None:

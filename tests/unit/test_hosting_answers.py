@@ -15,7 +15,7 @@ from g2g_opt.outcome import Outcome
 from g2g_opt.summary import Summary
 from solvers.largest_feasible import search_largest_feasible
 from studies.hosting_capacity.answer import where_flexibility_adds_nothing
-from studies.hosting_capacity.answer_tables import curtailment_points
+from studies.hosting_capacity.answer_tables import curtailment_points, frontier_charts
 from studies.hosting_capacity.capacity import Aim, Capacity, JudgedSize, best_of, capacity_of
 from studies.hosting_capacity.frontier import Corner, rises
 from studies.hosting_capacity.rows import CapacityRow, JudgedSizeRow
@@ -108,6 +108,21 @@ def corner(first: int, second: int) -> Corner:
 def test_a_frontier_that_rises_by_more_than_the_resolution_is_noticed() -> None:
     assert not rises([corner(0, 1000), corner(10, 1005), corner(20, 900)])
     assert rises([corner(0, 1000), corner(10, 900), corner(20, 950)])
+
+
+def test_a_chart_of_frontiers_says_which_pairs_it_shows() -> None:
+    def pair(mw: float) -> list[Corner]:
+        return [replace(corner(0, 0), first_peak_mw=mw), replace(corner(0, 0), second_peak_mw=2.0 * mw)]
+
+    (few,) = frontier_charts({(f"b{k}", "675", "firm"): pair(float(k)) for k in range(3)})
+    assert (few.title, [line.name for line in few.lines]) == ("Sizes that go together, firm", [
+        "b2, 675", "b1, 675", "b0, 675"
+    ])  # fmt: skip
+    (many,) = frontier_charts({(f"b{k}", "675", "firm"): pair(float(k)) for k in range(30)})
+    assert many.title == (
+        "Sizes that go together, firm (24 of 30 pairs: the 23 with the most, and the one with the least)"
+    )
+    assert [line.name for line in many.lines] == [f"b{k}, 675" for k in (*range(29, 6, -1), 0)]
 
 
 def test_curtailment_keeps_the_sizes_that_none_with_less_of_it_exceeds() -> None:

@@ -117,6 +117,17 @@ def test_bad_traces_are_refused(tmp_path: Path, rows: str, message: str) -> None
         InferenceData.ensure(tmp_path, [SPEC])
 
 
+@pytest.mark.parametrize(("factor", "unit"), [(1e-3, "kW"), (1e-6, "kW"), (100.0, "another unit")])
+def test_a_trace_in_another_unit_is_refused_beside_what_was_measured(tmp_path: Path, factor: float, unit: str) -> None:
+    """400 to 2,000 W of 4 GPUs; what was measured of them are 1,000 to 1,400 W."""
+    rows = [line.split(",") for line in GOOD.split()]
+    write_trace(tmp_path / "70B", "\n".join(f"{b},{t},{factor * float(power)!r}" for b, t, power in rows))
+    measured = np.mean([raw_figures("8")[0], raw_figures("16")[0]]) / 4
+    words = f"W per GPU on average, where {measured:.0f} W were measured .* a replica in W, and these look like {unit}"
+    with pytest.raises(InputError, match=words):
+        InferenceData.ensure(tmp_path, [SPEC], dt_s=0.5)
+
+
 def test_trace_columns_are_named(tmp_path: Path) -> None:
     write_trace(tmp_path / "70B", GOOD, header="batch,t,p")
     with pytest.raises(InputError, match="power_total_W"):

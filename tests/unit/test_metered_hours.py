@@ -38,9 +38,11 @@ def load(
 
 
 def standard(zone: ZoneInfo) -> tuple[datetime, ...]:
-    """The hours of the year by the clock that is never changed."""
+    """The hours of the year by the clock that is never changed, from a midnight on."""
     offset = min(at.astimezone(zone).utcoffset() or HOUR for at in instants(zone))
-    return tuple((at + offset).replace(tzinfo=None) for at in instants(zone))
+    hours = [(at + offset).replace(tzinfo=None) for at in instants(zone)]
+    # South of the equator the year begins in summer time: its first hour is one of the year before.
+    return tuple(hours if hours[0].hour == 0 else [*hours[1:], hours[-1] + HOUR])
 
 
 @pytest.mark.parametrize("zone", [NEW_YORK, SYDNEY])
@@ -49,8 +51,11 @@ def test_offsets_and_clock_changes_are_read_as_standard_time(tmp_path: Path, zon
     texts = [at.astimezone(zone).strftime(form) for at in instants(zone)]
     profile = load(tmp_path / "year.csv", texts)
     assert profile.hours == standard(zone)
-    (note,) = (note for note in profile.calendar_notes() if "standard time" in note)
+    assert profile.is_year
+    note, *more = (note for note in profile.calendar_notes() if "standard time" in note)
     assert ("UTC offsets" in note) == form.endswith("%z")
+    moved = ["its first hour, 2022-12-31 23:00 of standard time, stands behind its last, as 2023-12-31 23:00"]
+    assert [note.partition(": ")[2] for note in more] == (moved if zone is SYDNEY else [])
 
 
 @pytest.mark.parametrize(
@@ -71,7 +76,21 @@ def test_clock_changes_offsets_parts_of_hours_and_ends_together(
     shares = [0.01 * (k * minutes // 60 % 9000) for k in range(len(named))]
     profile = load(tmp_path / "year.csv", [at.astimezone(zone).strftime(form) for at in named], shares, column)
     assert profile.hours == standard(zone)
-    assert profile.load_share == pytest.approx([0.01 * k for k in range(len(profile.hours))])
+    n = len(profile.hours)
+    first = zone is SYDNEY
+    assert profile.load_share == pytest.approx([0.01 * ((k + first) % n) for k in range(n)])
+
+
+def test_a_year_that_begins_at_another_hour_is_told_so_and_is_no_part_of_a_year(tmp_path: Path) -> None:
+    """A year of Berlin by UTC begins at 23:00: whoever reads why it is refused knows what to write."""
+    profile = load(tmp_path / "utc.csv", [at.strftime("%Y-%m-%dT%H:%MZ") for at in instants(BERLIN)])
+    assert not profile.is_year
+    words = "its days begin at 23:00; write its times by the clock of the place, in standard time, from 00:00 on"
+    with pytest.raises(InputError, match=words):
+        profile.check_is_year()
+    notes = " ".join(profile.calendar_notes())
+    assert words in notes
+    assert "part of a year" not in notes
 
 
 @pytest.mark.parametrize("zone", [NEW_YORK, SYDNEY])
@@ -190,10 +209,25 @@ def test_columns_that_nothing_is_read_from_are_said_and_one_that_is_nearly_the_p
     header = "hour_beginning,load_share,generation_share"
     profile = year_with(tmp_path / "day.csv", f"{header},price,load_share_raw", "0.5,0,1,1")
     assert "nothing is read from its columns price, load_share_raw" in profile.notes
-    for name in ("price_per_mwh", "prices_per_kwh", "Price_per_kWh"):
-        with pytest.raises(InputError, match=f"column '{name}' .*price_per_kwh"):
+    for name, why in (
+        ("price_per_mwh", "is of another unit than price_per_kwh; convert it"),
+        ("prices_per_kwh", "not found; did you mean price_per_kwh"),
+        ("Price per MWh", "is of another unit than price_per_kwh; convert it"),
+    ):
+        with pytest.raises(InputError, match=f"column '{name}' {why}"):
             year_with(tmp_path / "priced.csv", f"{header},{name}", "0.5,0,1")
+    assert year_with(tmp_path / "cased.csv", f"{header}, Price_per_kWh ", "0.5,0,0.1").price_per_kwh == (0.1,) * 24
     assert year_with(tmp_path / "both.csv", f"{header},price_per_kwh,price_per_mwh", "0.5,0,0.1,100").price_per_kwh
+
+
+def test_names_of_a_profiles_columns_are_read_in_any_case_and_the_nearest_is_named(tmp_path: Path) -> None:
+    profile = year_with(tmp_path / "day.csv", "Hour_Beginning , LOAD_SHARE,Generation_Share", "0.5,0")
+    assert (profile.load_share[0], profile.notes) == (0.5, ())
+    for slip, meant in (("hour_begining", "hour_beginning"), ("hour end", "hour_ending")):
+        with pytest.raises(InputError, match=rf"lacks the columns hour_beg.*; it has '{slip}'; did you mean {meant}"):
+            year_with(tmp_path / "slip.csv", f"{slip},load_share,generation_share", "0.5,0")
+    with pytest.raises(InputError, match=r"lacks the columns load_share; .*; rename load share to load_share\?"):
+        year_with(tmp_path / "blank.csv", "hour_beginning,load share,generation_share", "0.5,0")
 
 
 def test_a_study_that_runs_hours_of_a_profile_says_what_was_done_to_it(tmp_path: Path) -> None:

@@ -263,7 +263,10 @@ def test_numbers_are_read_as_they_are_written() -> None:
         ("", "is empty; it needs the columns a, b"),
         ("# only a comment\n\n", "is empty"),
         ("a,b\n", "has no rows"),
-        ("a;b\n1;2\n", "lacks the columns a, b; .* has a;b: its cells are separated by semicolons, and commas"),
+        (
+            "a;b\n1;2\n",
+            "lacks the columns a, b; .* has a;b: its cells are separated by semicolons, and commas are read; save it",
+        ),
         ("a\tb\n1\t2\n", "lacks the columns a, b; .*: its cells are separated by tabs, and commas"),
         ("a,b,a\n1,2,3\n", "has the columns a twice"),
         ("a,b\n1,2\n\n# c\n3\n", "line 5: 1 cells, and the header has 2"),
@@ -287,6 +290,36 @@ def test_rows_know_their_lines_in_the_file() -> None:
     assert table.rows[0].number("b") == 2.0
     with pytest.raises(InputError, match=r"^t, line 7, a: .* is no number"):
         table.rows[1].number("a")
+
+
+def test_names_of_columns_are_read_in_any_case_where_that_is_plain() -> None:
+    table = parse_csv(
+        "Bus , MW,Date,Note,LOAD_shape\n671,1.5,2025-01-01,x,fleet\n", "t", ("bus", "mw"), ("load_shape",)
+    )
+    assert table.columns == ("bus", "mw", "Date", "Note", "load_shape")
+    assert (table.rows[0]["bus"], table.rows[0].number("mw"), table.rows[0]["load_shape"]) == ("671", 1.5, "fleet")
+    assert table.left_aside(("bus", "mw", "load_shape"), ("load_shape",)) == ["Date", "Note"]
+    with pytest.raises(InputError, match=r"^t has the columns BUS, bus twice"):
+        parse_csv("bus,BUS,mw\n1,2,3\n", "t", ("bus", "mw"))
+    with pytest.raises(
+        InputError, match=r"lacks the columns bus, mw; .* has Buss, Mws, x; rename Buss to bus, Mws to mw"
+    ):
+        parse_csv("Buss,Mws,x\n1,2,3\n", "t", ("bus", "mw"))
+    with pytest.raises(InputError, match=r"lacks .* mw; .* has bus, kW; kW is of another unit than mw: convert it"):
+        parse_csv("bus,kW\n1,2\n", "t", ("bus", "mw"))
+    with pytest.raises(InputError, match=r"lacks .* power_W; .*; power_kW is of another unit than power_W: convert"):
+        parse_csv("t_s,power_kW\n1,2\n", "t", ("t_s", "power_W"))
+    with pytest.raises(InputError, match=r"column 'load_shapes' not found; did you mean load_shape"):
+        parse_csv("bus,load_shapes\n1,2\n", "t", ("bus",)).left_aside(("bus", "load_shape"), ("load_shape",))
+
+
+@pytest.mark.parametrize(
+    ("cell", "hint"), [("0,5", "0.5"), (" -1,25 ", "-1.25"), ("1.234,5", ""), ("a,b", ""), ("", "")]
+)
+def test_a_number_with_a_decimal_comma_is_told_as_such(cell: str, hint: str) -> None:
+    with pytest.raises(InputError) as caught:
+        finite_number(cell, "t")
+    assert str(caught.value) == f"t: {cell!r} is no number" + (f"; decimals have a point, as in {hint}" if hint else "")
 
 
 def test_rows_without_a_header_are_read_too() -> None:

@@ -37,7 +37,7 @@ from studies.report.figures import draw_chart, draw_pictures
 from studies.report.files import write_answer, write_geojson, write_tables, write_texts
 from studies.report.network_drawing import DRAWING_UNITS, LONGITUDE_LATITUDE, drawing_of, tree_layout
 from studies.report.page import report_html, write_report
-from studies.report.page_sections import table_sections
+from studies.report.page_sections import envelope_section, table_sections
 from studies.report.plain_values import json_in_page, plain_value
 from studies.report.plot_data import chart_data, constant_range, envelope_summary
 from studies.report.provenance import FailedTask, TaskStates
@@ -52,7 +52,9 @@ from studies.shared.conclusion import (
     Line,
     MissingAnswer,
     ResultTable,
+    first_words,
     most_and_least,
+    most_and_least_words,
 )
 
 
@@ -400,6 +402,17 @@ def test_a_constant_has_an_axis_on_which_it_is_one(values: list[float], ends: li
 def test_the_least_is_among_the_drawn() -> None:
     assert most_and_least([3, 1, 2], 8, float) == [3, 2, 1]
     assert most_and_least(range(100), 4, float) == [99, 98, 97, 0]
+    assert most_and_least_words(8, 8, "buses") == ""
+    assert most_and_least_words(100, 4, "buses") == " (4 of 100 buses: the 3 with the most, and the one with the least)"
+    assert first_words(5, 4, "buses") == " (the first 4 of 5 buses)"
+    assert first_words(4, 4, "buses") == ""
+
+
+def test_the_page_says_of_what_its_voltages_are_a_part() -> None:
+    envelope = Envelope("e", ("671.A",), [0.94], [1.0], 0.95, 1.05)
+    (whole,), (part,) = envelope_section([envelope]), envelope_section([envelope], "8 of 20 <sizes>")
+    assert 'class="note"' not in whole.html
+    assert part.html.startswith('<p class="note">8 of 20 &lt;sizes&gt;</p>')
 
 
 def test_states_of_tasks_qualify_the_answer() -> None:

@@ -35,6 +35,9 @@ YEAR_S = 366 * 86400.0
 TRACE_STEPS_MAX = 1e7
 REPLICA_POWER_MAX_W = 1e9
 BATCH_SIZE_MAX = 1e6
+# A trace's mean over what was measured, or the other way round, from which on it is of another unit. Per GPU or per
+# replica, idle or full, is less than that.
+_UNIT_FACTOR = 30.0
 
 _TRACE_COLUMNS = ("batch_size", "relative_time_s", "power_total_W")
 
@@ -149,6 +152,7 @@ class InferenceData:
             if path is not None:
                 logger.info("model %s: power from the trace %s", spec.model_label, path)
                 templates[spec.model_label] = read_trace(path, spec, dt_s)
+                _check_unit(f"trace {path}", templates[spec.model_label], rows)
             else:
                 logger.info("model %s: measured mean power with a modelled ripple", spec.model_label)
                 model = ripple or RippleModel()
@@ -240,6 +244,26 @@ def read_trace(path: Path, spec: InferenceModelSpec, dt_s: float | Fraction) -> 
     for b, template_w in templates.items():
         check_array(template_w, GpuPowerW, f"trace {path}, batch size {b}, step ")
     return templates
+
+
+def _check_unit(where: str, templates: Mapping[int, Floats], measured: Mapping[int, Measurement]) -> None:
+    """Raise `InputError` for templates (W per GPU) that are far from the measured means of the same batch sizes."""
+    mean_w = float(np.mean([template_w.mean() for template_w in templates.values()]))
+    measured_w = float(np.mean([measured[b].power_w_per_gpu for b in templates]))
+    if measured_w / _UNIT_FACTOR <= mean_w <= measured_w * _UNIT_FACTOR:
+        return
+    unit = "kW" if mean_w < measured_w else "another unit"
+    raise InputError(
+        f"{where} has {mean_w:.3g} W per GPU on average, where {measured_w:.0f} W were measured of this model: "
+        f"{_TRACE_COLUMNS[2]} is the power of all GPUs of a replica in W, and these look like {unit}"
+    )
+
+
+def trace_peak_w(path: Path) -> float:
+    """Largest power (W, of all GPUs of a replica) in a trace file; `InputError` for one that cannot be read."""
+    return max(
+        row.number(_TRACE_COLUMNS[2], 0.0, REPLICA_POWER_MAX_W) for row in read_csv(path, "trace", _TRACE_COLUMNS).rows
+    )
 
 
 def _resample(samples: Floats, dt_s: float, where: str) -> Floats:
