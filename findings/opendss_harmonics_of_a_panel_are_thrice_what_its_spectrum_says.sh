@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # OpenDSSDirect.py 0.9.4 (DSS C-API 0.14.5) and py-dss-interface 2.3.0 (EPRI's engine 10.1.0.1), alike. One spectrum, 20 % of the fifth
 # harmonic, for units of 1,000 kW (46.3 A) on a strong bus. A load sends 9.26 A of the fifth, 20 %, as does an Isource. A PVSystem sends
-# 27.8 A, 60 %: its spectrum is one of a voltage, as its help has it, behind its %R, 50 where nobody states it, and that voltage is 1.5 pu at full sun.
-# In weak sun (13.9 A) it is 21.3 A, 153 % of what the panels give, and at night, when they give nothing, 18.5 A. A better inverter sends
-# more: with %R=5 193 A, four times its own size. A Storage of the same size and spectrum sends 4.1 A, 9 %, charging or discharging, and
-# 3.7 A at rest, as its impedance is %X=50; a Generator without a kVA 11.2. The spectra of inverters' data sheets and of their standards are
-# shares of rated current. Nothing is reported, so panels of a site exceed limits of distortion that they keep. Exits 0 while this is so.
+# 27.8 A, 60 %: its spectrum is one of a voltage, as its help has it, behind its %R, 50 where nobody states it, and that voltage is 1.5 pu
+# at full sun. In weak sun (13.9 A) it is 21.3 A, 153 % of what the panels give, and at night, when they give nothing, 18.5 A. A better
+# inverter sends more: with %R=5 193 A, four times its own size. A Storage of the same size and spectrum sends 4.1 A, 9 %, charging or
+# discharging, and 3.7 A at rest, as its impedance is %X=50; a Generator without a kVA 11.2. The spectra of inverters' data sheets and of
+# their standards are shares of rated current. Nothing is reported, so panels of a site exceed limits of distortion that they keep. Exits
+# 0 while this is so.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -4,8 +4,8 @@
 # skin, and Rac counts for nothing: 0.306 and 0.278 ohm per mile are 0.373 in the matrix where rac alone is 0.395, losses are 97.7 kW for
 # 105.6. Stated ten times too large, rac=3.06, changes no digit. It is so with the earth as it is unless stated (EarthModel=Deri); with
 # Carson it is the other way round, Rac alone counts, 632 kW. And Rdc follows Rac when the wire is made and never again: `Edit WireData.w
-# rac=3.06` before any line is made says 3.06 and leaves the losses as they were. Nothing is reported, so a conductor's heat,
-# or a wire exchanged by its Rac, changes nothing in a loss or a voltage. Exits 0 while this is so.
+# rac=3.06` before any line is made says 3.06 and leaves the losses as they were. Nothing is reported, so a conductor's heat, or a wire
+# exchanged by its Rac, changes nothing in a loss or a voltage. Exits 0 while this is so.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
