@@ -47,7 +47,7 @@ found = {name: flow(name) for name in DEVICES}
 by_dc = {name: flow(name, init="dc") for name in DEVICES}
 without_angles = {name: flow(name, calculate_voltage_angles=False) for name in DEVICES}
 print("as it comes:", found, "init=dc:", by_dc, "without angles:", without_angles)
-assert found["nothing"] == (0.981, 0.973, 65, 2.45, 400), found
+assert found["nothing"] == (0.981, 0.973, 66, 2.45, 400), found
 assert found["generator"] == (1.0, 0.992, 64, 2.48, 400), found
 assert found["svc"] == found["ssc"] == (1.0, 0.038, 1653, 4.75, 400), found
 assert by_dc["svc"] == without_angles["svc"] == without_angles["ssc"] == found["generator"], (by_dc, without_angles)
