@@ -80,8 +80,8 @@ class TapSearch:
     """Finds taps under which a plan keeps the limits, if it can.
 
     The voltage change per tap step is measured once on the circuit; each round solves the tap model on the extreme
-    voltages of the last run and simulates its answer. The taps that last worked are tried first, where sizes near this
-    one do not show that they will not do: then those that do by the same model on the voltages that are forecast.
+    voltages of the last run and simulates its answer. The taps that last worked are tried first; where sizes near this
+    one show that they will not do, those that do by the same model on the voltages that are forecast are beside them.
 
     With several `scenarios` one tap setting has to do for all of them, and `failures_allowed` of them may miss limits.
     A plan under own control has no taps to find: it is simulated once, as it is.
@@ -121,9 +121,10 @@ class TapSearch:
         trials: list[TapTrial] = []
         if plan.tap_mode == "own control":
             return [(yield from self._try(plan))]
-        waiting: list[Taps] = [self._first_taps(plan) if first is None else first]
-        while waiting and len(trials) < MAX_ROUNDS:
-            now, waiting = waiting[: MAX_ROUNDS - len(trials)], waiting[MAX_ROUNDS - len(trials) :]
+        waiting: list[Taps] = self._first_taps(plan) if first is None else [first]
+        n_max = MAX_ROUNDS + len(waiting) - 1
+        while waiting and len(trials) < n_max:
+            now, waiting = waiting[: n_max - len(trials)], waiting[n_max - len(trials) :]
             done: list[TapTrial] = yield from together([self._try(replace(plan, taps=taps)) for taps in now])
             trials += done
             self._note(done)
@@ -141,18 +142,19 @@ class TapSearch:
         # A size is judged by its best round: one that failed to converge comes after one that has figures.
         return sorted(trials, key=TapTrial.merit)
 
-    def _first_taps(self, plan: Plan) -> Taps:
-        """Taps to try first: those that worked last, or others where by what was seen they will not do."""
+    def _first_taps(self, plan: Plan) -> list[Taps]:
+        """Taps to try first: those that worked last, and others where by what was seen they will not do."""
         if not self._optimise or "pu" not in self._slopes:
-            return self.last_good
+            return [self.last_good]
         last = self._ratio(self.last_good)
         forecast = self._forecast.at(_size(plan), last, self._slopes["pu"] / self._range.step_pu)
         if forecast is None:
-            return self.last_good
+            return [self.last_good]
         problem = self._problem(last, *forecast)
         margin = min((forecast[0] - problem.v_min_pu).min(), (problem.v_max_pu - forecast[1]).min())
         solution = solve_taps(problem, margin_over=HOPELESS_MARGIN_PU) if margin < 0.0 else None
-        return self.last_good if solution is None else self._range.moved(last, solution.steps)
+        others = [] if solution is None else [self._range.moved(last, solution.steps)]
+        return list(dict.fromkeys([self.last_good, *others]))
 
     def _note(self, trials: Sequence[TapTrial]) -> None:
         """What sizes had for voltages under taps that were tried."""
