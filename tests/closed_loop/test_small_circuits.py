@@ -146,16 +146,22 @@ def test_plain_openDSS_keeps_the_limits_at_the_answer_and_not_3_percent_above(ca
     regulators = Feeder.from_dss(case.master).regulators
     taps = {(regulators[n].transformer, regulators[n].winding): ratio for n, ratio in capacity.largest.taps}
 
-    def keeps(kw: float) -> bool:
-        solved = solve(case.master, case.bus, (kw / 3.0,) * 3, case.connection, taps, neutral=case.neutral)
+    def keeps(kw: float, by_phase: tuple[float, ...] = (1 / 3, 1 / 3, 1 / 3)) -> bool:
+        a, b, c = (kw * share for share in by_phase)
+        solved = solve(case.master, case.bus, (a, b, c), case.connection, taps, neutral=case.neutral)
         inside = solved.lowest_pu(case.pairs) >= case.low_pu and solved.highest_pu(case.pairs) <= 1.05
         most = case.loading_max_pu
         return inside and (most is None or max(solved.loading.values()) <= most)
 
     assert keeps(peak_kw(capacity))
-    # One server more is the least there is; its servers stand on its phases as unevenly as a hundredth.
+    if capacity.n_servers > 33:
+        assert not keeps(1.03 * peak_kw(capacity))
+        return
+    # One server more is the least there is, and a phase has one more than the others.
     refused = next(size for size in capacity.judged if size.n_servers == capacity.n_rejected)
-    assert not keeps(max(1.03 * peak_kw(capacity), 1.01e3 * refused.outcome.summary.power_peak_mw))
+    servers = np.array([refused.n_servers // 3 + (k < refused.n_servers % 3) for k in range(3)])
+    by_phase = [tuple(np.roll(servers, k) / servers.sum()) for k in range(3)]
+    assert not all(keeps(1e3 * refused.outcome.summary.power_peak_mw, shares) for shares in by_phase)
 
 
 # Where voltages are judged from phase to phase: behind delta windings, and on three wires.
