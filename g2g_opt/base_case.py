@@ -17,7 +17,7 @@ from g2g_opt.circuit.rated_otherwise import rated_otherwise
 from g2g_opt.circuit.rounding import GroundRounding
 from g2g_opt.circuit.second_solution import SecondSolution, second_solution
 from g2g_opt.circuit.unsolved import told_why
-from g2g_opt.errors import PowerFlowError, listed, number_of
+from g2g_opt.errors import PowerFlowError, did_you_mean, listed, number_of
 from g2g_opt.failure import FailureKind
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.judged_voltages import JudgedVoltages
@@ -345,7 +345,13 @@ def _unserved(feeder: Feeder) -> str:
     if not found:
         return ""
     kw = sum(load.kw for load in found)
-    return f"no source serves {kw:,.6g} kW of customers: load {listed([load.name for load in found], 6)}"
+    told = f"no source serves {kw:,.6g} kW of customers: load {listed([load.name for load in found], 6)}"
+    # A bus of one name alone is a slip of it more often than a part of the circuit that was forgotten.
+    reached = {bus for branch in feeder.branches for bus in branch.buses}
+    for bus in dict.fromkeys(load.bus for load in found):
+        if bus not in reached and (hint := did_you_mean(bus, reached)):
+            return f"{told}; nothing else is at bus {bus}{hint}"
+    return told
 
 
 def _unbalance(feeder: Feeder, phasors: Complexes, nodes: list[tuple[str, int]]) -> tuple[BusUnbalance, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from g2g_opt.circuit.script_file.described_elements import described
+from g2g_opt.circuit.script_file.described_elements import described, hold_any
 
 _ROW_S = 3600.0
 DAY_S = 24 * _ROW_S
@@ -34,7 +34,7 @@ def follows_the_clock(commands: Sequence[str]) -> bool:
 
 @lru_cache(maxsize=16)
 def _follows_the_clock(commands: tuple[str, ...]) -> bool:
-    return any(
+    return hold_any(commands, ("capcontrol",)) and any(
         name.startswith("capcontrol.") and (parameter.name or "").lower() == "type" and _is_time(parameter.value)
         for name, given in described(commands)
         for parameter in given

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from g2g_opt.circuit.element_properties import ElementProperties
 from g2g_opt.circuit.elements import in_service
 from g2g_opt.circuit.opendss_circuit import Circuit
-from g2g_opt.circuit.script_file.described_elements import described
+from g2g_opt.circuit.script_file.described_elements import described, hold_any
 from g2g_opt.errors import InputError, listed
 
 _SAME_HZ = 1e-3  # OpenDSS's own
@@ -38,7 +38,7 @@ def frequency_notes(circuit: Circuit, commands: Sequence[str]) -> tuple[str, ...
         )
     converted = {
         name: float(parameter.value)
-        for name, given in described(commands)
+        for name, given in (described(commands) if hold_any(commands, ("basefreq",)) else ())
         for parameter in given
         if (parameter.name or "").lower() == "basefreq" and _is_number(parameter.value)
     }

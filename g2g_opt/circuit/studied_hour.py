@@ -225,5 +225,8 @@ def _words(units: Sequence[_Unit], at: datetime, hour: float) -> tuple[str, ...]
         words.append(f"without a shape, as in a snapshot: {listed(without, _NAMED)}")
     idle = [unit.name for unit in units if unit.kind == "storage" and not unit.shape]
     if idle:
-        words.append(f"storage without a shape to follow (dispmode=follow) idles: {listed(idle, _NAMED)}")
+        words.append(
+            "storage without a shape to follow (dispmode=follow) idles unless a control dispatches it: "
+            f"{listed(idle, _NAMED)}"
+        )
     return tuple(words)

@@ -270,6 +270,15 @@ def test_customers_on_an_island_and_behind_no_source_are_named(tmp_path: Path) -
         assert words in solve_base_case(own(tmp_path, text)).breaks(Limits())
 
 
+def test_a_customer_at_a_bus_that_nothing_else_names_is_answered_with_the_nearest_bus(tmp_path: Path) -> None:
+    """One more letter, and OpenDSS has a bus of its own, where the customer draws nothing."""
+    head, tail = WEAK.split("Set Voltage")
+    own_bus = next(bus for bus in own(tmp_path, WEAK).buses if bus not in ("x", "y"))
+    text = f"{head}New Load.typo bus1={own_bus}{own_bus[-1]} kv=12.47 kw=50\nSet Voltage{tail}"
+    words = solve_base_case(own(tmp_path, text)).breaks(Limits())
+    assert f"load typo; nothing else is at bus {own_bus}{own_bus[-1]}; did you mean {own_bus}" in words
+
+
 # --- two solutions, and controls that do not come to rest
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from g2g_opt.circuit.script_file.described_elements import described
+from g2g_opt.circuit.script_file.described_elements import described, hold_any
 from g2g_opt.circuit.script_file.tokens import Parameter
 from g2g_opt.errors import listed
 
@@ -43,6 +43,8 @@ _SHOWN = 6
 
 def conductor_gaps(commands: Sequence[str]) -> str:
     """Conductors of lines that lack something, and lines that have a spacing and no conductors, in words; or empty."""
+    if not hold_any(commands, (*_NEEDED, "spacing")):
+        return ""
     stated: dict[str, set[str]] = {}
     spaced: dict[str, bool] = {}
     used: dict[str, None] = {}

@@ -87,6 +87,11 @@ def is_clear(command: str) -> bool:
     return command.strip().lower() in _CLEARS
 
 
+def hold_any(commands: Sequence[str], words: Sequence[str]) -> bool:
+    """Whether any of some words (in lower case) stands anywhere in the commands: far sooner told than what they say."""
+    return any(word in command for command in map(str.lower, commands) for word in words)
+
+
 def described(commands: Sequence[str]) -> Iterator[tuple[str, list[Parameter]]]:
     """As `described_at`, without the places."""
     return ((name, given) for _, name, given in described_at(commands))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from g2g_opt.circuit.parts import Branch
-from g2g_opt.circuit.script_file.described_elements import RATINGS, WIRED, described
+from g2g_opt.circuit.script_file.described_elements import RATINGS, WIRED, described, hold_any
 from g2g_opt.circuit.script_file.tokens import Parameter
 from g2g_opt.errors import listed
 
@@ -17,7 +17,7 @@ def lost_rating_notes(commands: Sequence[str], branches: Sequence[Branch]) -> tu
 
     OpenDSS takes the rating of these, or its own 400 A, in its place. Lines where both are the same are left out.
     """
-    lost = _lost_normal_ratings(commands)
+    lost = _lost_normal_ratings(commands) if hold_any(commands, RATINGS[:1]) else {}
     told = [
         f"{branch.kind}.{branch.name} ({lost[branch.name]} stated, {branch.opendss_rating_a:g} A there)"
         for branch in branches
