@@ -210,12 +210,12 @@ def test_results_of_another_code_version_are_seen_and_kept_or_redone_as_asked(
 
 def test_a_study_whose_input_files_changed_is_not_gone_on_with(tmp_path: Path) -> None:
     traces = tmp_path / "traces"
-    (traces / "model").mkdir(parents=True)
-    (traces / "model" / "trace.csv").write_text("a\n1\n")
+    (traces / "Qwen3-8B").mkdir(parents=True)
+    (traces / "Qwen3-8B" / "trace.csv").write_text("a\n1\n")
     root = tmp_path / "s"
     begin_study(root, SmallStudy(trace_dir=str(traces)))
-    (traces / "model" / "trace.csv").write_text("a\n2\n")
-    with pytest.raises(InputError, match=r"files changed since the study began: traces/model/trace\.csv"):
+    (traces / "Qwen3-8B" / "trace.csv").write_text("a\n2\n")
+    with pytest.raises(InputError, match=r"files changed since the study began: traces/Qwen3-8B/trace\.csv"):
         run_study(root, lambda: LocalWorkers(1))
 
 
