@@ -324,6 +324,8 @@ def test_a_number_with_a_decimal_comma_is_told_as_such(cell: str, hint: str) -> 
 
 def test_rows_without_a_header_are_read_too() -> None:
     assert list(csv_rows("1,2\n\n3\n", "t")) == [(1, ["1", "2"]), (3, ["3"])]
+    # Spreadsheets and editors leave blanks behind the last row.
+    assert list(csv_rows("1,2\n , \n,,\n   \n,3\n\t\n", "t")) == [(1, ["1", "2"]), (5, ["", "3"])]
 
 
 @pytest.mark.parametrize(
