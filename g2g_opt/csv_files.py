@@ -133,7 +133,7 @@ def parse_csv(
     rows = []
     for line, cells in lines:
         # Spreadsheets may leave empty cells behind a row's end.
-        if len(cells) < len(names) or any(cells[len(names) :]):
+        if len(cells) < len(names) or any(map(str.strip, cells[len(names) :])):
             raise InputError(f"{where}, line {line}: {len(cells)} cells, and the header has {len(names)}")
         rows.append(CsvRow(where, line, places, cells))
     if not rows and not may_be_empty:

@@ -118,7 +118,7 @@ def read_profile(csv_path: Path) -> tuple[Floats, Floats]:
     for line, cells in rows:
         if len(cells) < 2:
             raise InputError(f"{where}, line {line} has one cell; {wanted}")
-        if any(cells[2:]):  # spreadsheets may leave empty cells behind a row's end
+        if any(map(str.strip, cells[2:])):  # spreadsheets may leave empty cells behind a row's end
             raise InputError(f"{where}, line {line} has {len(cells)} cells; {wanted}")
     for name, belongs, (right, other) in zip(rows[0][1], ("times in s", "powers in kW"), _COLUMN_WORDS, strict=False):
         words = set(re.findall(r"[^\W\d_]+", name.casefold()))
