@@ -183,10 +183,13 @@ def _add_report(commands: Commands) -> None:
 
 
 def _run_flags(options: argparse.Namespace, console: Console) -> int:
+    from studies.running.runner import QuestionError
+
     try:
         return _ask(options.question_of(options), options, console)
     except InputError as error:
-        raise as_typed(error, question_type(options.study)) from error
+        fault = error.fault if isinstance(error, QuestionError) else error
+        raise as_typed(fault, question_type(options.study)) from error
 
 
 def _ask(question: Question, options: argparse.Namespace, console: Console) -> int:
@@ -206,10 +209,12 @@ def _ask(question: Question, options: argparse.Namespace, console: Console) -> i
 
 def _run_file(options: argparse.Namespace, console: Console) -> int:
     question = read_question(options.file)
+    from studies.running.runner import QuestionError
+
     root = options.out or Path("results") / options.file.stem
     try:
         return _go_on(root, options, console, question=question)
-    except InputError as error:
+    except QuestionError as error:
         raise InputError(f"{options.file}: {error}") from error
 
 

@@ -181,6 +181,20 @@ def test_status_says_that_nobody_is_at_work_behind_a_runner_that_was_killed(
     assert "running: sums" not in told
 
 
+def test_only_what_is_wrong_with_a_study_file_is_said_to_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A folder that holds another study, or a flag, was told as a fault of the file."""
+    good, bad = (write_question(tmp_path / f"{n}.toml", SmallStudy(n=n)) for n in (2, 0))
+    begin_study(tmp_path / "s", SmallStudy(n=3))
+    flags = ["--out", str(tmp_path / "s"), "--trust-study"]
+    for command, words in (
+        (["run", str(bad), *flags], f"error: {bad}: n must be 1 or more"),
+        (["run", str(good), *flags], f"error: {tmp_path}/s holds another study"),
+        (["run", str(good), *flags, "--scheduler", "x"], "error: --scheduler goes with --engine dask"),
+    ):
+        assert main(command) == 2
+        assert capsys.readouterr().err.startswith(words)
+
+
 def test_a_folder_takes_one_study(tmp_path: Path) -> None:
     begin_study(tmp_path / "s", SmallStudy(n=2))
     begin_study(tmp_path / "s", SmallStudy(n=2))
