@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +34,7 @@ from studies.command_lines import COMMAND_HELP, EVERY, STUDY_HELP
 from studies.report_ahead import importing_report
 from studies.running.memory_limit import check_memory_limit, lack_of_memory
 from studies.shared.conclusion import Conclusion
-from studies.shared.limit_flags import add_limit_flags, given_limits, refuse_unused
+from studies.shared.limit_flags import add_limit_flags, given_limits, with_given
 from studies.shared.number_flags import number
 from studies.shared.question_flags import add_question_flags, given_fields
 from studies.shared.task import Question
@@ -322,8 +321,7 @@ def _run_report(options: argparse.Namespace, console: Console) -> int:
     if given:
         with closing(Ledger(StudyFolder(options.folder).ledger)) as ledger:
             question = question_of(ledger)
-        refuse_unused(question, given)
-        limits = replace(limits_of(question), **given)
+        limits = with_given(question, limits_of(question), given)
     conclusion, paths = _write_all(options.folder, limits, options.out)
     show_conclusion(console, conclusion)
     console.print("results:", markup=False)
