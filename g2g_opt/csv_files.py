@@ -133,7 +133,7 @@ def parse_csv(
     rows = []
     for line, cells in lines:
         # Spreadsheets may leave empty cells behind a row's end.
-        if len(cells) < len(names) or any(cells[len(names) :]):
+        if len(cells) < len(names) or any(map(str.strip, cells[len(names) :])):
             raise InputError(f"{where}, line {line}: {len(cells)} cells, and the header has {len(names)}")
         rows.append(CsvRow(where, line, places, cells))
     if not rows and not may_be_empty:
@@ -185,7 +185,8 @@ def csv_rows(text: str, where: str) -> Iterator[tuple[int, list[str]]]:
     reader = csv.reader(lines())
     try:
         for cells in reader:
-            if any(cells):
+            # Of nearly every row the first cell says it: traces have millions of them.
+            if cells and (cells[0].strip() or any(map(str.strip, cells))):
                 yield line, cells
     except csv.Error as error:
         raise InputError(f"{where}, line {line} is no row of a CSV file: {error}") from error

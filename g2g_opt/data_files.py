@@ -30,9 +30,7 @@ def data_path(*parts: str) -> Path:
 def trace_folder(folder: Path) -> Path:
     """The folder of a user's traces; `InputError` if it is not there, unless it is the usual one (`TRACE_DIR`)."""
     if folder != TRACE_DIR and not is_folder(folder):
-        raise InputError(
-            f"trace_dir {folder} is no folder that is there; give the one that holds <model label>/trace.csv"
-        )
+        raise InputError(f"trace_dir {folder} is no folder that is there; give the one that holds MODEL/trace.csv")
     return folder
 
 

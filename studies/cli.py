@@ -302,8 +302,9 @@ def _run_feeder(options: argparse.Namespace, console: Console) -> int:
     from g2g_opt.feeder_description import describe_feeder, feeder_in_short, site_notes
     from g2g_opt.feeder_lint import format_findings, lint_feeder
     from g2g_opt.limits import Limits
+    from studies.shared.limit_flags import typed_limits
 
-    limits = Limits(**{name: getattr(options, name) for name in _BASE_CASE_LIMITS})
+    limits = typed_limits(Limits(), {name: getattr(options, name) for name in _BASE_CASE_LIMITS})
     feeder = Feeder.find(options.feeder, options.edits, options.at).excluding(tuple(options.exclude_buses))
     # Of a user's circuit the studied state has its controls at rest already.
     settled = feeder.initial_taps is not None

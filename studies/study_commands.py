@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +34,7 @@ from studies.command_lines import COMMAND_HELP, EVERY, STUDY_HELP
 from studies.report_ahead import importing_report
 from studies.running.memory_limit import check_memory_limit, lack_of_memory
 from studies.shared.conclusion import Conclusion
-from studies.shared.limit_flags import add_limit_flags, given_limits, refuse_unused
+from studies.shared.limit_flags import add_limit_flags, given_limits, with_given
 from studies.shared.number_flags import number
 from studies.shared.question_flags import add_question_flags, given_fields
 from studies.shared.task import Question
@@ -183,10 +182,13 @@ def _add_report(commands: Commands) -> None:
 
 
 def _run_flags(options: argparse.Namespace, console: Console) -> int:
+    from studies.running.runner import QuestionError
+
     try:
         return _ask(options.question_of(options), options, console)
     except InputError as error:
-        raise as_typed(error, question_type(options.study)) from error
+        fault = error.fault if isinstance(error, QuestionError) else error
+        raise as_typed(fault, question_type(options.study)) from error
 
 
 def _ask(question: Question, options: argparse.Namespace, console: Console) -> int:
@@ -206,10 +208,12 @@ def _ask(question: Question, options: argparse.Namespace, console: Console) -> i
 
 def _run_file(options: argparse.Namespace, console: Console) -> int:
     question = read_question(options.file)
+    from studies.running.runner import QuestionError
+
     root = options.out or Path("results") / options.file.stem
     try:
         return _go_on(root, options, console, question=question)
-    except InputError as error:
+    except QuestionError as error:
         raise InputError(f"{options.file}: {error}") from error
 
 
@@ -317,8 +321,7 @@ def _run_report(options: argparse.Namespace, console: Console) -> int:
     if given:
         with closing(Ledger(StudyFolder(options.folder).ledger)) as ledger:
             question = question_of(ledger)
-        refuse_unused(question, given)
-        limits = replace(limits_of(question), **given)
+        limits = with_given(question, limits_of(question), given)
     conclusion, paths = _write_all(options.folder, limits, options.out)
     show_conclusion(console, conclusion)
     console.print("results:", markup=False)

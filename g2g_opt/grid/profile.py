@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.csv_files import csv_rows
+from g2g_opt.csv_files import csv_rows, separator_words
 from g2g_opt.errors import InputError, shown
 from g2g_opt.held_series import HeldSeries
 from g2g_opt.power_shape import PowerShape
@@ -117,8 +117,8 @@ def read_profile(csv_path: Path) -> tuple[Floats, Floats]:
         raise InputError(f"{where} has no rows; {wanted}")
     for line, cells in rows:
         if len(cells) < 2:
-            raise InputError(f"{where}, line {line} has one cell; {wanted}")
-        if any(cells[2:]):  # spreadsheets may leave empty cells behind a row's end
+            raise InputError(f"{where}, line {line} has one cell; {wanted}{separator_words(cells)}")
+        if any(map(str.strip, cells[2:])):  # spreadsheets may leave empty cells behind a row's end
             raise InputError(f"{where}, line {line} has {len(cells)} cells; {wanted}")
     for name, belongs, (right, other) in zip(rows[0][1], ("times in s", "powers in kW"), _COLUMN_WORDS, strict=False):
         words = set(re.findall(r"[^\W\d_]+", name.casefold()))

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 Speed = Annotated[float, Bounds(0, 1000, "s of the run a second", above_low=True)]
 _MODELS = ("llama-3.1-70b",)
 _TOKEN_BYTES_MAX = 4096
+_UNHEARD = "no sample of the cluster's power arrived: the run has no figures of it"
 
 
 def add_datacenter(commands: Any) -> None:
@@ -201,14 +202,19 @@ def _show(options: argparse.Namespace, runs: Mapping[str, OnlineRun], console: C
     table = Table(
         "run", "lowest", "highest", "outside the band", "integral", "mean power", "tokens/s", "held", "verdict"
     )
+    failed = False
     for kind, run in runs.items():
+        for trouble, count in run.troubles["site"].items():
+            console.print(f"{kind}: {trouble}: {count}", markup=False)
         outcome = run.outcome
-        if outcome.failure is not None:
-            table.add_row(Text(kind), *[""] * 7, Text(str(outcome.failure)))
+        states: Any = run.assembly.datacenters["site"].history()
+        held = sum(state.power_source != "measured" for state in states) / max(len(states), 1)
+        reason = str(outcome.failure) if outcome.failure is not None else _UNHEARD if held == 1.0 else ""
+        if reason:
+            failed = True
+            table.add_row(Text(kind), *[""] * 7, Text(reason))
             continue
         voltage, site = outcome.voltage, outcome.summary.sites[0]
-        states: Any = run.assembly.datacenters["site"].history()
-        held = sum(state.power_source not in ("measured",) for state in states) / max(len(states), 1)
         table.add_row(
             Text(kind),
             f"{voltage.worst_vmin:.4f} pu",
@@ -220,9 +226,7 @@ def _show(options: argparse.Namespace, runs: Mapping[str, OnlineRun], console: C
             f"{100 * held:.1f} %",
             Text("kept" if outcome.kept else "; ".join(outcome.reasons)),
         )
-        for trouble, count in run.troubles["site"].items():
-            console.print(f"{kind}: {trouble}: {count}", markup=False)
     console.print(table)
     for path in (write_online_table(options.out, runs), write_online_picture(options.out, runs)):
         console.print(f"written: {path}", markup=False, soft_wrap=True)
-    return 1 if any(run.outcome.failure is not None for run in runs.values()) else 0
+    return 1 if failed else 0

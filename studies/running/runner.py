@@ -50,6 +50,14 @@ class Event:
 Tell = Callable[[Event], None]
 
 
+class QuestionError(InputError):
+    """A question that cannot be asked, whatever its folder and workers, for the `fault` that it has."""
+
+    def __init__(self, fault: InputError) -> None:
+        super().__init__(str(fault))
+        self.fault = fault
+
+
 @dataclass(frozen=True)
 class Finished:
     """How a run ended: entries of the ledger, and whether all tasks were tried."""
@@ -69,10 +77,17 @@ def begin_study(root: Path, question: Question, command: Sequence[str] | None = 
     A folder with the same question is left as it is, so that the same command goes on where it stopped. Whoever also
     runs the study gives its question to `run_study` instead, so that nobody can come between.
     """
-    question.check()
+    _check(question)
     folder = StudyFolder(root)
     with folder.locked():
         _begin(folder, question, command)
+
+
+def _check(question: Question) -> None:
+    try:
+        question.check()
+    except InputError as error:
+        raise QuestionError(error) from error
 
 
 def _begin(folder: StudyFolder, question: Question, command: Sequence[str] | None) -> None:
@@ -122,7 +137,7 @@ def run_study(
     """
     folder = StudyFolder(root)
     if question is not None:
-        question.check()
+        _check(question)
     else:
         # Nothing is made where there is no study.
         Ledger(folder.ledger).close()

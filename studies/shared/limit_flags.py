@@ -12,6 +12,7 @@ from g2g_opt.limits import Limits
 from studies.shared.question_flags import FieldFlag, flags_of
 from studies.shared.question_model import unused_fields
 from studies.shared.task import Question
+from studies.shared.words_as_typed import as_typed
 
 
 def _limit_flags() -> Iterator[FieldFlag]:
@@ -29,9 +30,21 @@ def given_limits(options: argparse.Namespace) -> dict[str, Any]:
     return {one.names[0]: vars(options)[one.dest] for one in _limit_flags() if one.dest in vars(options)}
 
 
-def refuse_unused(question: Question, given: Mapping[str, Any]) -> None:
-    """Raise `InputError` with the reason for a limit that the question does not use."""
+def typed_limits(limits: Limits, given: Mapping[str, Any]) -> Limits:
+    """The `limits` with those given in their place; `InputError` in the words of the command line."""
+    try:
+        return replace(limits, **given)
+    except InputError as error:
+        raise as_typed(error, Limits) from error
+
+
+def with_given(question: Question, limits: Limits, given: Mapping[str, Any]) -> Limits:
+    """The `limits` of a question with those that were given in their place.
+
+    Raises `InputError` as `typed_limits`, and with the reason for one that the question does not use.
+    """
     unused = unused_fields(type(question)).get("limits", {})
     for one in _limit_flags():
         if (name := one.names[0]) in given and name in unused:
             raise InputError(f"{one.flag.name} changes nothing in a {question.study} study: {unused[name]}")
+    return typed_limits(limits, given)

@@ -73,7 +73,7 @@ OwnShapes = Annotated[
         "loads follow the load shapes of your own circuit through the year of the profile, not the profile's load",
     ),
 ]
-TraceFolder = Annotated[str, Flag("--trace-dir", "where your own traces lie")]
+TraceFolder = Annotated[str, Flag("--trace-dir", "folder of your own power traces, MODEL/trace.csv (docs/commands.md)")]
 StudySeed = Annotated[Seed, Flag("--seed", "study seed, which keys all draws")]
 
 ModelNames = Annotated[

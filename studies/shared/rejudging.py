@@ -52,5 +52,5 @@ def limits_of(question: Question) -> Limits:
     """The limits in a question; `InputError` for a study that has none."""
     limits = getattr(question, "limits", None)
     if not isinstance(limits, Limits):
-        raise InputError(f"a {question.study} study has no limits to change; {[f.name for f in fields(Limits)]}")
+        raise InputError(f"a {question.study} study has no limits to change")
     return limits

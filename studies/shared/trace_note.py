@@ -24,7 +24,7 @@ def with_trace_note(conclusion: Conclusion, inputs: Mapping[str, str]) -> Conclu
     ]
     if not words:
         return conclusion
-    told = f"power traces of models that are served, in W of all GPUs of a replica: {listed(words, _NAMED_MAX)}"
+    told = f"models draw the power of these traces, read in W of all GPUs of a replica: {listed(words, _NAMED_MAX)}"
     return replace(conclusion, warnings=(*conclusion.warnings, told))
 
 

@@ -33,6 +33,18 @@ def test_a_campaign_is_told_and_replayed_as_channels(tmp_path: Path, capsys: pyt
     assert "known nodes" in capsys.readouterr().err
 
 
+def test_a_cluster_that_was_never_heard_has_no_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A run on the base load alone was judged as the cluster's, and ended well."""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        where = f"http://127.0.0.1:{closed.getsockname()[1]}/metrics"
+        command = ["live", "datacenter", "--metrics", where, "--duration-s", "3", "--speed", "3"]
+        assert main([*command, "--out", str(tmp_path / "run")]) == 1
+    told = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "no sample of the cluster's power arrived: the run has no figures of it" in told
+    assert " pu " not in told
+
+
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
 def test_an_address_that_cannot_be_listened_on_is_named(
     transport: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -40,7 +40,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     (theirs / "net" / "parts" / "lines.dss").write_text(LINES)
     (theirs / "net" / "parts" / "day.csv").write_text("0.5\n1.0\n0.7\n")
     (theirs / "edits.txt").write_text("Load.l.kW=600\n")
-    trace = theirs / "traces" / "llama-3.1-70b" / "trace.csv"
+    trace = theirs / "traces" / "Llama-3.1-70B-Instruct" / "trace.csv"
     trace.parent.mkdir(parents=True)
     of_sizes = "\n".join(
         f"{size},{t},{2500 + t}" for size in (8, 16, 32, 64, 96, 128, 256, 512, 1024) for t in range(9)
@@ -81,9 +81,7 @@ def test_a_report_needs_nothing_but_the_folder_of_the_study(folders: tuple[Path,
     theirs, root = folders
     before = pages(root, tmp_path / "before")
     # Whoever gave a trace in kW sees it here.
-    words = (
-        b"power traces of models that are served, in W of all GPUs of a replica: llama-3.1-70b/trace.csv up to 2,508 W"
-    )
+    words = b"in W of all GPUs of a replica: Llama-3.1-70B-Instruct/trace.csv up to 2,508 W"
     assert words in before["report.html"]
     assert words in before["answer.json"]
     shutil.rmtree(theirs)

@@ -181,6 +181,20 @@ def test_status_says_that_nobody_is_at_work_behind_a_runner_that_was_killed(
     assert "running: sums" not in told
 
 
+def test_only_what_is_wrong_with_a_study_file_is_said_to_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A folder that holds another study, or a flag, was told as a fault of the file."""
+    good, bad = (write_question(tmp_path / f"{n}.toml", SmallStudy(n=n)) for n in (2, 0))
+    begin_study(tmp_path / "s", SmallStudy(n=3))
+    flags = ["--out", str(tmp_path / "s"), "--trust-study"]
+    for command, words in (
+        (["run", str(bad), *flags], f"error: {bad}: n must be 1 or more"),
+        (["run", str(good), *flags], f"error: {tmp_path}/s holds another study"),
+        (["run", str(good), *flags, "--scheduler", "x"], "error: --scheduler goes with --engine dask"),
+    ):
+        assert main(command) == 2
+        assert capsys.readouterr().err.startswith(words)
+
+
 def test_a_folder_takes_one_study(tmp_path: Path) -> None:
     begin_study(tmp_path / "s", SmallStudy(n=2))
     begin_study(tmp_path / "s", SmallStudy(n=2))
@@ -210,12 +224,12 @@ def test_results_of_another_code_version_are_seen_and_kept_or_redone_as_asked(
 
 def test_a_study_whose_input_files_changed_is_not_gone_on_with(tmp_path: Path) -> None:
     traces = tmp_path / "traces"
-    (traces / "model").mkdir(parents=True)
-    (traces / "model" / "trace.csv").write_text("a\n1\n")
+    (traces / "Qwen3-8B").mkdir(parents=True)
+    (traces / "Qwen3-8B" / "trace.csv").write_text("a\n1\n")
     root = tmp_path / "s"
     begin_study(root, SmallStudy(trace_dir=str(traces)))
-    (traces / "model" / "trace.csv").write_text("a\n2\n")
-    with pytest.raises(InputError, match=r"files changed since the study began: traces/model/trace\.csv"):
+    (traces / "Qwen3-8B" / "trace.csv").write_text("a\n2\n")
+    with pytest.raises(InputError, match=r"files changed since the study began: traces/Qwen3-8B/trace\.csv"):
         run_study(root, lambda: LocalWorkers(1))
 
 

@@ -17,6 +17,7 @@ import pytest
 
 from g2g_opt.consent import Consent, give_consent
 from g2g_opt.data_files import TRACE_DIR
+from g2g_opt.datacenter.workloads.measurements import measured_spec
 from g2g_opt.errors import InputError
 from g2g_opt.limits import Limits
 from g2g_opt.plan import Policy
@@ -396,6 +397,22 @@ def test_a_trace_folder_that_was_named_must_be_there(tmp_path: Path, monkeypatch
     (tmp_path / "mine").mkdir()
     assert make_question("hosting-capacity", {"trace_dir": "mine"}).trace_dir == str(tmp_path / "mine")  # type: ignore[attr-defined]
     assert make_question("hosting-capacity", {}).trace_dir == str(TRACE_DIR)  # type: ignore[attr-defined]
+
+
+def test_a_trace_of_no_model_is_refused_with_the_name_that_it_may_mean(tmp_path: Path) -> None:
+    """Nothing was read from data/specs/llama-3.1-70b, as --model may name it, and nothing said so."""
+
+    def files(name: str) -> list[str]:
+        place = tmp_path / f"of {name}" / name
+        place.mkdir(parents=True)
+        (place / "trace.csv").touch()
+        return [key for key in feeder_files("ieee13", str(place.parent)) if key.startswith("traces/")]
+
+    spec = measured_spec("llama-3.1-70b", "H100")
+    for name in (spec.model_label, spec.cache_hash(), "Llama-3.1-70B-Instruct fp8 4xB200"):
+        assert files(name) == [f"traces/{name}/trace.csv"]
+    with pytest.raises(InputError, match=r"model 'llama-3.1-70b' not found .*csv; did you mean .*Llama-3.1-70B-Instru"):
+        files("llama-3.1-70b")
 
 
 def test_a_link_keeps_the_name_by_which_the_user_knows_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

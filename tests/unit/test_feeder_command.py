@@ -71,3 +71,8 @@ def test_names_without_room_in_a_picture_are_no_warning(
     assert capfd.readouterr().err == ""
     assert not recwarn.list
     assert next(tmp_path.glob("*.png")).stat().st_size > 1000
+
+
+def test_limits_that_do_not_go_together_are_told_by_their_flags(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["feeder", "ieee13", "--no-picture", "--voltage-min", "1.2"]) == 2
+    assert "limits need --voltage-min below --voltage-max, got 1.2 and 1.05" in capsys.readouterr().err

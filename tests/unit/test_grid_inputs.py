@@ -373,6 +373,7 @@ def test_a_bus_without_a_voltage_base_is_refused(tmp_path: Path) -> None:
         ("t\n1\n", "two columns"),
         ("t,kw\n0,1\n# c\n2,1\n1,1\n", "line 5: time must not decrease"),
         ("t,kw\n0,1\n1\n", "line 3 has one cell"),
+        ("t;kw\n0;1\n", "line 1 has one cell; .*: its cells are separated by semicolons, and commas are read"),
         ("bus,time_s,power_kw\n7,0,1\n7,1,2\n", "line 1 has 3 cells"),
         ("t,kw\n0,1,5\n", "line 2 has 3 cells"),
         ("power_kw,time_s\n1,0\n2,1\n", "'power_kw', where times in s belong"),

@@ -284,7 +284,7 @@ def test_a_table_that_cannot_be_used_is_told(text: str, words: str) -> None:
 
 
 def test_rows_know_their_lines_in_the_file() -> None:
-    table = parse_csv('# c\r\na , b\r\n1,2,,\r\n\r\n#\r\n"x\r\ny",3\r\n', "t", ("a", "b"))
+    table = parse_csv('# c\r\na , b\r\n1,2,, \r\n\r\n#\r\n"x\r\ny",3\r\n', "t", ("a", "b"))
     assert table.columns == ("a", "b")
     assert [(row.line, row["a"], row["b"]) for row in table.rows] == [(3, "1", "2"), (7, "x\r\ny", "3")]
     assert table.rows[0].number("b") == 2.0
@@ -324,6 +324,8 @@ def test_a_number_with_a_decimal_comma_is_told_as_such(cell: str, hint: str) -> 
 
 def test_rows_without_a_header_are_read_too() -> None:
     assert list(csv_rows("1,2\n\n3\n", "t")) == [(1, ["1", "2"]), (3, ["3"])]
+    # Spreadsheets and editors leave blanks behind the last row.
+    assert list(csv_rows("1,2\n , \n,,\n   \n,3\n\t\n", "t")) == [(1, ["1", "2"]), (5, ["", "3"])]
 
 
 @pytest.mark.parametrize(
