@@ -58,6 +58,9 @@ def read_storages(circuit: Circuit) -> tuple[StorageSettings, ...]:
         and circuit.ask_property(f"Storage.{name}.state").strip().lower() != _IDLE
     ]
     found = [_storage(circuit, name) for name in names]
+    if any(kind == "storagecontroller" for kind, _ in elements(circuit)):
+        # One that has acted, and rests since, has written its own reserve over the one that a storage keeps.
+        found = [replace(one, unlike=one.unlike or "stands beside a StorageController's reserve") for one in found]
     for name in names:
         circuit.command(f"Edit {as_word(f'Storage.{name}')} state={_IDLE}")
     if names:

@@ -170,3 +170,21 @@ def test_storage_idles_through_a_profile_whoever_would_dispatch_it(engine: Engin
     place = outcome.summary.nodes.index(("end", 1))
     assert outcome.summary.lowest_pu[place] == pytest.approx(idle_pu, abs=1e-6)
     assert outcome.summary.highest_pu[place] == pytest.approx(idle_pu, abs=1e-6)
+
+
+def test_a_reserve_that_a_resting_controller_has_written_over_a_storage_is_not_taken_for_its_own(
+    tmp_path: Path,
+) -> None:
+    """It keeps 10 % and says 50 once the controller has acted: in lockstep it stopped at half."""
+    path = tmp_path / "own.dss"
+    units = (
+        "New Storage.unit bus1=end kv=12.47 kwrated=300 kwhrated=10 %stored=60 %reserve=10 kva=400\n"
+        "New StorageController.c element=Line.l modedis=peakshave kwtarget=1000 %reserve=50 elementlist=[unit]"
+    )
+    left = "Solve\nDisable StorageController.c\nEdit Storage.unit state=discharging %stored=60\n"
+    path.write_text(CIRCUIT.format(units=units) + left, encoding="utf-8")
+    run = Plan((), tap_mode="own control"), Scenario("minutes", duration_s=180)
+    feeder = Feeder.from_dss(path)
+    (outcome,) = simulate_runs([run], feeder, Limits())
+    assert outcome.engine == "opendss"
+    assert "beside a StorageController's reserve" in outcome.engine_note
