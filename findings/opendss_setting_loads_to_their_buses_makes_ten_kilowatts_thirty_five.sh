@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# OpenDSSDirect.py 0.9.4 (DSS C-API 0.14.5) and py-dss-interface 2.3.0 (EPRI's engine 10.1.0.1), alike. SetLoadAndGenKV makes the kv of
+# OpenDSSDirect.py 0.9.4 (DSS C-API 0.14.5). SetLoadAndGenKV makes the kv of
 # loads and generators agree with their buses. For one that is not conn=delta on three phases that is the voltage to ground, whatever it
 # is connected between: a customer of 10 kW across both legs of a service (phases=1 kv=0.24, bus h.1.2) becomes one of 0.12 kV and takes
 # 35 kW and 20 kvar, of model 2 39 kW; one between two phases, or of phases=2, whose kv is that of the line by OpenDSS's own rule, becomes
@@ -10,13 +10,11 @@ set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
-"$folder/venv/bin/pip" install -q opendssdirect.py==0.9.4 dss-python==0.15.7 dss-python-backend==0.14.5 numpy==2.4.6 py-dss-interface==2.3.0
+"$folder/venv/bin/pip" install -q opendssdirect.py==0.9.4 dss-python==0.15.7 dss-python-backend==0.14.5 numpy==2.4.6
 cd "$folder"
 "$folder/venv/bin/python" - <<'PY'
 import opendssdirect as dss
-import py_dss_interface
 
-epri = py_dss_interface.DSS()
 UNITS = {
     "legs": "Load.x phases=1 bus1=h.1.2 kv=0.24 kw=10 pf=0.88",
     "legs, model 2": "Load.x phases=1 bus1=h.1.2 kv=0.24 kw=10 pf=0.88 model=2",
@@ -35,11 +33,7 @@ def capi(line):
     return dss.Text.Result()
 
 
-def of_epri():
-    return epri.circuit.total_power
-
-
-def before_and_after(text, total, unit):
+def before_and_after(unit):
     """kW from the grid before SetLoadAndGenKV and after it, and the kv that the unit then has."""
     for line in (
         "Clear",
@@ -50,26 +44,25 @@ def before_and_after(text, total, unit):
         "CalcVoltageBases",
         "Solve",
     ):
-        text(line)
-    before = -total()[0]
-    assert text("SetLoadAndGenKV") == ""
-    text("Solve")
-    return round(before), round(-total()[0]), round(float(text(f"? {unit.split()[0]}.kv")), 2)
+        capi(line)
+    before = -dss.Circuit.TotalPower()[0]
+    assert capi("SetLoadAndGenKV") == ""
+    capi("Solve")
+    return round(before), round(-dss.Circuit.TotalPower()[0]), round(float(capi(f"? {unit.split()[0]}.kv")), 2)
 
 
-for engine, text, total in (("DSS C-API", capi, dss.Circuit.TotalPower), ("EPRI", epri.text, of_epri)):
-    found = {name: before_and_after(text, total, unit) for name, unit in UNITS.items()}
-    print(engine, found)
-    assert found == {
-        "legs": (10, 35, 0.12),
-        "legs, model 2": (10, 39, 0.12),
-        "one leg": (10, 10, 0.12),
-        "between phases": (10, 27, 7.2),
-        "between phases, delta": (10, 10, 12.47),
-        "two phases": (10, 27, 7.2),
-        "three phases": (10, 10, 12.47),
-        "generator": (-10, -33, 0.12),
-        "panels": (-10, -10, 0.24),
-    }, found
+found = {name: before_and_after(unit) for name, unit in UNITS.items()}
+print(found)
+assert found == {
+    "legs": (10, 35, 0.12),
+    "legs, model 2": (10, 39, 0.12),
+    "one leg": (10, 10, 0.12),
+    "between phases": (10, 27, 7.2),
+    "between phases, delta": (10, 10, 12.47),
+    "two phases": (10, 27, 7.2),
+    "three phases": (10, 10, 12.47),
+    "generator": (-10, -33, 0.12),
+    "panels": (-10, -10, 0.24),
+}, found
 PY
 echo "as recorded"
