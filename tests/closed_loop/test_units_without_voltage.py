@@ -50,5 +50,5 @@ def test_units_behind_an_open_line_feed_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_circuit_of_which_nothing_is_served_is_refused_in_words(tmp_path: Path, engine: Engine) -> None:
     """Its elements are of 60 Hz, and OpenDSS's base frequency another: nothing of it has a voltage."""
-    with pytest.raises(InputError, match="no source gives a voltage: vsource.source is of 60 Hz"):
+    with pytest.raises(InputError, match=r"no source gives a voltage: vsource\.source is of 60 Hz"):
         simulate_runs([RUN], feeder(tmp_path, "Set basefrequency=50"), Limits(), engine=engine)
