@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# OpenDSSDirect.py 0.9.4 (DSS C-API 0.14.5). SetLoadAndGenKV makes the kv of
-# loads and generators agree with their buses. For one that is not conn=delta on three phases that is the voltage to ground, whatever it
+# OpenDSSDirect.py 0.9.4 (DSS C-API 0.14.5). SetLoadAndGenKV makes the kv of loads and generators agree with
+# their buses. For one that is not conn=delta on three phases that is the voltage to ground, whatever it
 # is connected between: a customer of 10 kW across both legs of a service (phases=1 kv=0.24, bus h.1.2) becomes one of 0.12 kV and takes
 # 35 kW and 20 kvar, of model 2 39 kW; one between two phases, or of phases=2, whose kv is that of the line by OpenDSS's own rule, becomes
 # one of 7.2 kV and takes 27 kW for 10. A generator there gives 33. With conn=delta a load keeps its own, as do all on three phases or

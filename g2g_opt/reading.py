@@ -198,6 +198,15 @@ def decimal_comma_words(text: object) -> str:
     return f"; decimals have a point, as in {found[1]}.{found[2]}" if found else ""
 
 
+def is_number(text: str) -> bool:
+    """Whether a text is a number, be it none that is finite."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def finite_number(value: object, where: str, least: float = -NUMBER_MAX, most: float = NUMBER_MAX) -> float:
     """A number of a file, from `least` to `most`; `value` is its text, or what JSON made of it.
 

@@ -35,7 +35,7 @@ def follows_the_clock(commands: Sequence[str]) -> bool:
 @lru_cache(maxsize=16)
 def _follows_the_clock(commands: tuple[str, ...]) -> bool:
     return hold_any(commands, ("capcontrol",)) and any(
-        name.startswith("capcontrol.") and (parameter.name or "").lower() == "type" and _is_time(parameter.value)
+        name.startswith("capcontrol.") and parameter.word == "type" and _is_time(parameter.value)
         for name, given in described(commands)
         for parameter in given
     )

@@ -40,7 +40,7 @@ def copied_notes(commands: Sequence[str]) -> tuple[str, ...]:
             continue
         own = stated.setdefault(name, set())
         for parameter in given:
-            word = (parameter.name or "").lower()
+            word = parameter.word
             if word != "like":
                 own.add(word)
                 continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 
 import numpy as np
@@ -33,17 +34,20 @@ def elements_of(circuit: Circuit, kinds: Collection[str]) -> list[str]:
 
 def raise_on_same_names(circuit: Circuit) -> None:
     """Raise `InputError` if elements have the same name, of which the engine finds one alone by it."""
-    seen: set[str] = set()
-    same: dict[str, None] = {}
-    for name in circuit.ask_array("Circuit_Get_AllElementNames", "char*"):
-        if name.lower() in seen:
-            same[name.lower()] = None
-        seen.add(name.lower())
+    names = Counter(name.lower() for name in circuit.ask_array("Circuit_Get_AllElementNames", "char*"))
+    same = [name for name, count in names.items() if count > 1]
     if same:
         raise InputError(
-            f"there is more than one {listed(list(same), 6)} (AllowDuplicates): an element is known by its name here; "
+            f"there is more than one {listed(same, 6)} (AllowDuplicates): an element is known by its name here; "
             "give each a name of its own"
         )
+
+
+def fed_in_kva(circuit: Circuit, element: str) -> complex:
+    """What an element feeds in (kW + j kvar) in the latest solution."""
+    circuit.activate(element)
+    powers = circuit.ask_array("CktElement_Get_Powers", "double")
+    return -complex(float(powers[0::2].sum()), float(powers[1::2].sum()))
 
 
 def in_service(circuit: Circuit, *kinds: str) -> list[str]:

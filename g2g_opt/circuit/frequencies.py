@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from g2g_opt.circuit.element_properties import ElementProperties
 from g2g_opt.circuit.elements import in_service
 from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.circuit.script_file.described_elements import described, hold_any
 from g2g_opt.errors import InputError, listed
+from g2g_opt.reading import is_number
 
 _SAME_HZ = 1e-3  # OpenDSS's own
 _SHOWN = 8
@@ -16,7 +17,8 @@ _SHOWN = 8
 
 def raise_on_silent_sources(circuit: Circuit) -> None:
     """Raise `InputError` if every voltage source is of another frequency than the circuit is solved at."""
-    hz, silent = _solved_at(circuit), dict(_silent(circuit))
+    hz = _solved_at(circuit)
+    silent = _silent(circuit, hz)
     voltages = in_service(circuit, "vsource")
     if voltages and all(name in silent for name in voltages):
         told = ", ".join(f"{name} is of {silent[name]:g} Hz" for name in voltages[:_SHOWN])
@@ -30,17 +32,16 @@ def raise_on_silent_sources(circuit: Circuit) -> None:
 def frequency_notes(circuit: Circuit, commands: Sequence[str]) -> tuple[str, ...]:
     """A sentence on sources, and one on other elements, whose frequency (Hz) is not that of the solution."""
     hz, notes = _solved_at(circuit), []
-    silent = _silent(circuit)
-    if silent:
+    if silent := _silent(circuit, hz):
         notes.append(
             f"sources of another frequency than the circuit is solved at ({hz:g} Hz), which give nothing there, and "
-            f"of which a Vsource is a short circuit behind its impedance: {_in_words(silent)}"
+            f"of which a Vsource is a short circuit behind its impedance: {_in_words(silent.items())}"
         )
     converted = {
         name: float(parameter.value)
         for name, given in (described(commands) if hold_any(commands, ("basefreq",)) else ())
         for parameter in given
-        if (parameter.name or "").lower() == "basefreq" and _is_number(parameter.value)
+        if parameter.word == "basefreq" and is_number(parameter.value)
     }
     others = [(name, own) for name, own in converted.items() if abs(own - hz) > _SAME_HZ]
     if others:
@@ -55,24 +56,12 @@ def _solved_at(circuit: Circuit) -> float:
     return float(circuit.ask("Solution_Get_Frequency"))
 
 
-def _silent(circuit: Circuit) -> list[tuple[str, float]]:
+def _silent(circuit: Circuit, hz: float) -> dict[str, float]:
     """Sources in service, with their frequency, that give nothing at that of the solution."""
-    hz = _solved_at(circuit)
-    own = [(name, ElementProperties(circuit, name).number("frequency")) for name in _sources(circuit)]
-    return [(name, at) for name, at in own if abs(at - hz) > _SAME_HZ]
+    sources = in_service(circuit, "vsource", "isource")
+    own = {name: ElementProperties(circuit, name).number("frequency") for name in sources}
+    return {name: at for name, at in own.items() if abs(at - hz) > _SAME_HZ}
 
 
-def _sources(circuit: Circuit) -> list[str]:
-    return in_service(circuit, "vsource", "isource")
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _in_words(names: Sequence[tuple[str, float]]) -> str:
+def _in_words(names: Iterable[tuple[str, float]]) -> str:
     return listed([f"{name} ({hz:g} Hz)" for name, hz in names], _SHOWN)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.circuit.element_properties import ElementProperties
+from g2g_opt.circuit.elements import fed_in_kva
 from g2g_opt.circuit.opendss_circuit import Circuit
 
 _SAME = 1e-2  # powers by one phase and by all are told apart from here on
@@ -61,8 +62,4 @@ def _of_phases(values: NDArray[np.float64], phase: str) -> float:
 
 def _given_kw(circuit: Circuit, own: ElementProperties) -> float:
     """What the storage of a controller gives (kW); it lists all of the circuit's where its file names none."""
-    given = 0.0
-    for name in own.names("elementlist"):
-        circuit.activate(f"storage.{name.rpartition('.')[2]}")
-        given -= float(circuit.ask_array("CktElement_Get_Powers", "double")[0::2].sum())
-    return given
+    return sum(fed_in_kva(circuit, f"storage.{name.rpartition('.')[2]}").real for name in own.names("elementlist"))

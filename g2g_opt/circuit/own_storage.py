@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from g2g_opt.circuit.element_names import as_word
 from g2g_opt.circuit.element_properties import ElementProperties
-from g2g_opt.circuit.elements import elements
+from g2g_opt.circuit.elements import elements, fed_in_kva
 from g2g_opt.circuit.opendss_circuit import Circuit
 
 _IDLE = "idling"
@@ -58,14 +58,14 @@ def read_storages(circuit: Circuit) -> tuple[StorageSettings, ...]:
         and circuit.ask_property(f"Storage.{name}.state").strip().lower() != _IDLE
     ]
     found = [_storage(circuit, name) for name in names]
-    if any(kind == "storagecontroller" for kind, _ in elements(circuit)):
+    if found and any(kind == "storagecontroller" for kind, _ in elements(circuit)):
         # One that has acted, and rests since, has written its own reserve over the one that a storage keeps.
         found = [replace(one, unlike=one.unlike or "stands beside a StorageController's reserve") for one in found]
     for name in names:
         circuit.command(f"Edit {as_word(f'Storage.{name}')} state={_IDLE}")
     if names:
         circuit.finish()
-    return tuple(replace(one, idle_kva=_power_kva(circuit, f"Storage.{one.name}")) for one in found)
+    return tuple(replace(one, idle_kva=fed_in_kva(circuit, f"Storage.{one.name}")) for one in found)
 
 
 def _storage(circuit: Circuit, name: str) -> StorageSettings:
@@ -82,13 +82,6 @@ def _storage(circuit: Circuit, name: str) -> StorageSettings:
         idle_kva=0j,
         unlike=_unlike(own),
     )
-
-
-def _power_kva(circuit: Circuit, element: str) -> complex:
-    """What an element feeds in (kW + j kvar)."""
-    circuit.activate(element)
-    powers = circuit.ask_array("CktElement_Get_Powers", "double")
-    return -complex(float(powers[0::2].sum()), float(powers[1::2].sum()))
 
 
 def _unlike(own: ElementProperties) -> str:

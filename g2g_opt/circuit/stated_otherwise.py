@@ -19,7 +19,7 @@ def otherwise_notes(commands: Sequence[str]) -> tuple[str, ...]:
     seasonal = {
         name: None
         for name, given in described(commands)
-        if name.partition(".")[0] in _RATED and any((one.name or "").lower() in _BY_SEASON for one in given)
+        if name.partition(".")[0] in _RATED and any(one.word in _BY_SEASON for one in given)
     }
     if seasonal:
         notes.append(

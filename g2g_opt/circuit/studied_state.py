@@ -131,8 +131,8 @@ def studied_state(commands: Sequence[str], at: datetime | None = None) -> Studie
         words += missed_targets(circuit, controls.get("storagecontroller", []))
     words += [*allocation_words(circuit, commands), *_units_as_studied(circuit, commands, settled)]
     words += _inverter_words(circuit, controls)
-    by_clock = [name for name in controls.get("capcontrol", []) if _bank_type(circuit, name) == "time"]
-    by_shape = [name for name in controls.get("capcontrol", []) if _bank_type(circuit, name) == "follow"]
+    bank_type = {name: _bank_type(circuit, name) for name in controls.get("capcontrol", [])}
+    by_clock, by_shape = ([name for name, own in bank_type.items() if own == one] for one in ("time", "follow"))
     if by_shape:
         words.append(
             f"banks that follow a shape (type=follow: {listed(by_shape, 6)}) stand where {clock[0]:02d}:"

@@ -14,7 +14,7 @@ from g2g_opt.errors import InputError, shown
 from g2g_opt.held_series import HeldSeries
 from g2g_opt.power_shape import PowerShape
 from g2g_opt.quantities import ScheduleTimeS, SignedPowerKw, check_array, check_number
-from g2g_opt.reading import TABLE_BYTES_MAX, finite_number, read_text
+from g2g_opt.reading import TABLE_BYTES_MAX, finite_number, is_number, read_text
 
 Floats = NDArray[np.float64]
 
@@ -111,7 +111,7 @@ def read_profile(csv_path: Path) -> tuple[Floats, Floats]:
     where = f"profile {csv_path}"
     wanted = "it needs two columns with a header: time in s, power in kW"
     rows = list(csv_rows(read_text(Path(csv_path), "profile", TABLE_BYTES_MAX), where))
-    if rows and _is_number(rows[0][1][0]):
+    if rows and is_number(rows[0][1][0]):
         raise InputError(f"{where} has no header row, so its first sample would be lost; {wanted}")
     if len(rows) < 2:
         raise InputError(f"{where} has no rows; {wanted}")
@@ -129,11 +129,3 @@ def read_profile(csv_path: Path) -> tuple[Floats, Floats]:
     if len(falls):
         raise InputError(f"{where}, line {rows[falls[0] + 2][0]}: time must not decrease from row to row")
     return table[:, 0], table[:, 1]
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

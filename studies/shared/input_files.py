@@ -24,9 +24,10 @@ _HASH = re.compile("[0-9a-f]{16}")
 
 
 def _check_models_of(traces: Iterable[Path]) -> None:
+    labels: set[str] = set()
     for path in traces:
         name = path.parent.name
-        labels = {short_name(one.model_id) for one in configurations()}
+        labels = labels or {short_name(one.model_id) for one in configurations()}
         # Labels of choices of a model have its precision and GPUs behind its name.
         if name.split(" ")[0] not in labels and not _HASH.fullmatch(name):
             raise unknown_name("model", name, labels, f"for the trace {path}")

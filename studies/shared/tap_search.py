@@ -144,13 +144,14 @@ class TapSearch:
 
     def _first_taps(self, plan: Plan) -> list[Taps]:
         """Taps to try first: those that worked last, and others where by what was seen they will not do."""
-        if not self._optimise or "pu" not in self._slopes:
+        slopes = self._slopes.get("pu")
+        if slopes is None:
             return [self.last_good]
         last = self._ratio(self.last_good)
-        forecast = self._forecast.at(_size(plan), last, self._slopes["pu"] / self._range.step_pu)
+        forecast = self._forecast.at(_size(plan), last, slopes / self._range.step_pu)
         if forecast is None:
             return [self.last_good]
-        problem = self._problem(last, *forecast)
+        problem = self._problem(slopes, last, *forecast)
         margin = min((forecast[0] - problem.v_min_pu).min(), (problem.v_max_pu - forecast[1]).min())
         solution = solve_taps(problem, margin_over=HOPELESS_MARGIN_PU) if margin < 0.0 else None
         others = [] if solution is None else [self._range.moved(last, solution.steps)]
@@ -174,14 +175,18 @@ class TapSearch:
         return lowest, np.max([_highest_pu(run, self._limits) for run in runs], axis=0)
 
     def _problem(
-        self, ratio: NDArray[np.float64], lowest_pu: NDArray[np.float64], highest_pu: NDArray[np.float64]
+        self,
+        slope_pu_per_step: NDArray[np.float64],
+        ratio: NDArray[np.float64],
+        lowest_pu: NDArray[np.float64],
+        highest_pu: NDArray[np.float64],
     ) -> TapProblem:
         """The tap model at ratios under which voltages are these."""
         down, up = self._range.steps_left(ratio)
         return TapProblem(
             lowest_pu=lowest_pu,
             highest_pu=highest_pu,
-            slope_pu_per_step=self._slopes["pu"],
+            slope_pu_per_step=slope_pu_per_step,
             steps_down=down,
             steps_up=up,
             v_min_pu=self._limits.voltage_min_pu,
@@ -202,9 +207,9 @@ class TapSearch:
 
         First those that load the circuit least within the band, where a rating is passed.
         """
-        self._measured("pu", measured_tap_slopes, plan)
+        slopes = self._measured("pu", measured_tap_slopes, plan)
         ratio = self._ratio(plan.taps)
-        problem = self._problem(ratio, *self._extremes(runs))
+        problem = self._problem(slopes, ratio, *self._extremes(runs))
         broken = {check.criterion for run in runs for check in run.verdict.broken}
         wanted: list[tuple[TapProblem, float]] = []
         if any(criterion.is_thermal for criterion in broken):

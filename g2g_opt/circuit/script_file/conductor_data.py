@@ -29,7 +29,7 @@ _NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "tsdata": (("rac", "rdc"), ("runits",), _SIZE, ("tapelayer",), ("diains",), ("inslayer",), ("diashield",)),
 }
-_BY_PROPERTY = {
+CONDUCTOR_BY_PROPERTY = {
     "wire": "wiredata",
     "wires": "wiredata",
     "cncable": "cndata",
@@ -37,7 +37,7 @@ _BY_PROPERTY = {
     "tscable": "tsdata",
     "tscables": "tsdata",
 }
-_CONDUCTORS = frozenset({*_BY_PROPERTY, "conductors"})
+_CONDUCTORS = frozenset({*CONDUCTOR_BY_PROPERTY, "conductors"})
 _SHOWN = 6
 
 
@@ -53,7 +53,7 @@ def conductor_gaps(commands: Sequence[str]) -> str:
         if kind in _NEEDED:
             _note_stated(name, given, stated)
         elif kind in ("line", "linegeometry"):
-            words = {(parameter.name or "").lower() for parameter in given}
+            words = {parameter.word for parameter in given}
             spaced[name] = (spaced.get(name, False) or "spacing" in words) and not words & _CONDUCTORS
             used.update(dict.fromkeys(_conductors(given)))
     told = [f"{name} ({', '.join(lacking)})" for name in used if (lacking := _lacking(name, stated.get(name, set())))]
@@ -78,7 +78,7 @@ def why_of_conductors(commands: Sequence[str], told: str = "line.") -> str:
 def _note_stated(name: str, given: Sequence[Parameter], stated: dict[str, set[str]]) -> None:
     own = stated.setdefault(name, set())
     for parameter in given:
-        word = (parameter.name or "").lower()
+        word = parameter.word
         if word == "like":
             own |= stated.get(f"{name.partition('.')[0]}.{parameter.value.lower()}", set())
         else:
@@ -88,10 +88,10 @@ def _note_stated(name: str, given: Sequence[Parameter], stated: dict[str, set[st
 def _conductors(given: Sequence[Parameter]) -> list[str]:
     found = []
     for parameter in given:
-        word = (parameter.name or "").lower()
+        word = parameter.word
         if word in _CONDUCTORS:
             names = parameter.value.lower().replace(",", " ").split()
-            found += [name if "." in name else f"{_BY_PROPERTY.get(word, '')}.{name}" for name in names]
+            found += [name if "." in name else f"{CONDUCTOR_BY_PROPERTY.get(word, '')}.{name}" for name in names]
     return found
 
 

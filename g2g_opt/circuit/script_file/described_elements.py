@@ -41,7 +41,7 @@ def _take(name: str, given: Sequence[Parameter], found: dict[str, set[str]], wir
     """Note what is stated of a line or a line code."""
     own = found.setdefault(name, set())
     for parameter in given:
-        word, value = (parameter.name or "").lower(), parameter.value.lower()
+        word, value = parameter.word, parameter.value.lower()
         if word in ("like", "linecode"):
             other = f"{name.partition('.')[0] if word == 'like' else word}.{value}"
             own.clear()

@@ -36,7 +36,7 @@ def with_copied_impedances(commands: Sequence[str], solved: Collection[int]) -> 
             continue
         own = stated.setdefault(name, {})
         for parameter in given:
-            word, other = (parameter.name or "").lower(), f"line.{parameter.value.lower()}"
+            word, other = parameter.word, f"line.{parameter.value.lower()}"
             if word == "like":
                 own.clear()
                 own.update(stated.get(other, {}))

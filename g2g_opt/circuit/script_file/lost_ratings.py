@@ -44,7 +44,7 @@ def _lost_normal_ratings(commands: Sequence[str]) -> Mapping[str, str]:
 
 def _follow(line: str, given: Sequence[Parameter], stated: dict[str, str], lost: dict[str, str]) -> None:
     for parameter in given:
-        word = (parameter.name or "").lower()
+        word = parameter.word
         if word == RATINGS[0]:
             stated[line] = parameter.value
             lost.pop(line, None)

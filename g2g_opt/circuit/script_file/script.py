@@ -389,7 +389,7 @@ class _Reader:
             raise ScriptError(f"{named} holds a variable where the name of a value is expected")
         first, *rest = parameters(named.value)
         word = allowed.array_file_word(first.name or "")
-        if any("file" in (p.name or "").lower() for p in rest):
+        if any("file" in p.word for p in rest):
             raise ScriptError(f"{named} names a file in a way that cannot be followed")
         if word is None:
             return named

@@ -35,6 +35,11 @@ class Parameter:
     quote: str = ""
 
     @property
+    def word(self) -> str:
+        """The name in lower case; empty for none."""
+        return (self.name or "").lower()
+
+    @property
     def text(self) -> str:
         """The value in its quotes."""
         if self.quote or not self.value:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from g2g_opt.circuit.script_file.conductor_data import CONDUCTOR_BY_PROPERTY
 from g2g_opt.circuit.script_file.described_elements import described
 from g2g_opt.circuit.script_file.tokens import Parameter, ScriptError, parameters
 from g2g_opt.errors import did_you_mean, listed
@@ -14,12 +15,8 @@ _CLASSES_BY_PROPERTY: dict[str, tuple[str, ...]] = {
     "linecode": ("linecode",),
     "geometry": ("linegeometry",),
     "spacing": ("linespacing",),
-    "wire": ("wiredata",),
+    **{prop: (kind,) for prop, kind in CONDUCTOR_BY_PROPERTY.items()},
     "wires": ("wiredata", "cndata", "tsdata"),
-    "cncable": ("cndata",),
-    "cncables": ("cndata",),
-    "tscable": ("tsdata",),
-    "tscables": ("tsdata",),
     "xfmrcode": ("xfmrcode",),
     "transformer": ("transformer", "autotrans"),
     "capacitor": ("capacitor",),
@@ -106,11 +103,11 @@ def _named(commands: Sequence[str], at: int) -> Iterator[list[str]]:
 
 
 def _references(kind: str, parameter: Parameter) -> Iterator[list[str]]:
-    prop, value = (parameter.name or "").lower(), parameter.value.lower()
+    prop, value = parameter.word, parameter.value.lower()
     if prop == "like":
         yield [f"{kind}.{value}"]
         return
-    if prop not in _CLASSES_BY_PROPERTY or (kind in ("xfmrcode", "linecode") and prop != "like"):
+    if prop not in _CLASSES_BY_PROPERTY or kind in ("xfmrcode", "linecode"):
         return
     classes = _CLASSES_BY_PROPERTY[prop]
     many = prop.endswith(("list", "wires", "cables"))
