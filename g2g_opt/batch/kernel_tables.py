@@ -55,6 +55,7 @@ class Loads(NamedTuple):
     is_watched: Bools1  # constant power: is it served?
     varies: Bools1  # does it follow a load share?
     share_place: Ints1  # where that share's lanes begin: W times the place of its shape
+    drawn: Floats1  # (branch, 2), flat, A: what it draws at the circuit's own voltages at a share of one
     inverse_base: Floats1  # 1 / V
     jump_branch: Ints1  # laws that jump at an edge of their window: branch, edge (pu), reach of the jump (pu)
     jump_edge_pu: Floats1
@@ -131,6 +132,7 @@ class LaneState(NamedTuple):
     """What a chunk carries from flow to flow, flat within the chunk: (branch, 2, lane) and (port, 2, lane)."""
 
     remainder: Floats2  # A
+    share: Floats2  # (shape, lane): the shares of loads that these remainders belong to
     port_v: Floats2
     port_a: Floats2
     stubborn: Floats2  # (chunk, lane): flows for which a lane goes to Newton's method at once

@@ -100,9 +100,8 @@ class BatchPowerFlow:
         self.load_share = aligned(self.n_chunks, network.n_shares * W)
         self.load_share[:] = np.repeat(network.first_shares, W)
         port_v, port_a = (aligned(self.n_chunks, n_ports * 2 * W) for _ in range(2))
-        self.state = tables.LaneState(
-            aligned(self.n_chunks, n_loads * 2 * W), port_v, port_a, aligned(self.n_chunks, W)
-        )
+        of_loads = aligned(self.n_chunks, n_loads * 2 * W), aligned(*self.load_share.shape)
+        self.state = tables.LaneState(*of_loads, port_v, port_a, aligned(self.n_chunks, W))
         self._ill_conditioned = np.zeros(self.n_slots, dtype=np.bool_)
         self._held = HeldVoltages(self.jacobian)
         self._rescuer = Rescue(self.jacobian, self._held)
@@ -228,6 +227,7 @@ class BatchPowerFlow:
         c, lane = np.divmod(slots, W)
         self.state.stubborn[c, lane] = 0.0
         remainder[c, :, :, lane] = self.jacobian.start_remainder
+        self.state.share.reshape(self.n_chunks, -1, W)[c, :, lane] = self.network.first_shares
         table = self.ports.table
         across = start[table.begin[c, :, lane]] - start[table.end[c, :, lane]]
         voltage[c, :, 0, lane], voltage[c, :, 1, lane] = across.real, across.imag

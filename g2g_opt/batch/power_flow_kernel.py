@@ -28,7 +28,7 @@ from g2g_opt.batch.kernel_outputs import (
     write_out,
 )
 from g2g_opt.batch.kernel_tables import W, read_call
-from g2g_opt.batch.load_kernel import load_remainders
+from g2g_opt.batch.load_kernel import follow_shares, load_remainders
 from g2g_opt.batch.port_kernel import bound_ports, port_currents, read_ports, settle_ports, write_ports
 from g2g_opt.batch.unbalance_kernel import write_unbalance
 from g2g_opt.compiled.kernel import inner, kernel
@@ -160,6 +160,7 @@ def solve_chunks(address: int, step: int) -> int:
         alike = ports.block_of_chunk[c] >= 0
         used, v = state.port_a[c], state.port_v[c]
         remainder, fresh = state.remainder[c], work.fresh
+        follow_shares(remainder, state.share[c], load_share[c], loads)
         for place in range(0, len(rhs), W):
             store(rhs, place, zero)
         store(done, 0, one - load(work.wanted, 0))
@@ -201,6 +202,9 @@ def solve_chunks(address: int, step: int) -> int:
             for place in range(0, len(used), W):
                 store(v, place, where_less(load(done, 0), half, load(work.began_v, place), load(v, place)))
                 store(used, place, where_less(load(done, 0), half, load(work.began_a, place), load(used, place)))
+        was, share = state.share[c], load_share[c]
+        for place in range(0, len(was), W):
+            store(was, place, where_less(half, load(work.wanted, 0), load(share, place), load(was, place)))
         write_out(x, c, p, done, rounds, out)
         watch_ports(v, s, law, c, n_ports, out)
         watch_loads(x, c, loads, load_share[c], out)
