@@ -66,15 +66,17 @@ class Ports(NamedTuple):
     """Where sites, generators, loads and storage are attached, per chunk, port and lane; all ends in elimination order.
 
     `law` (chunk, port x column x lane) belongs to one watt. Thevenin blocks are in V / A: chunk c has
-    `shared_blocks[k]` (port x port x 4) where its lanes have the same ports, k = `block_of_chunk[c]`, else
-    `mixed_blocks[-k - 1]` (port x port x 4 x lane); a chunk whose lanes all have `many` ports has none.
+    `shared_blocks[shared_of_chunk[c]]` (port x port x 4) between two ports that are those of all its lanes, else
+    `mixed_blocks[mixed_of_chunk[c]]` (port x port x 4 x lane); a chunk whose lanes all have `many` ports has none.
     """
 
     begin: Ints3
     end: Ints3
     law: Floats2
     reach: Floats2  # (chunk, port x group of nodes x lane), pu / A
-    block_of_chunk: Ints1
+    is_alike: Bools2  # (chunk, port): is it the same one in all lanes?
+    shared_of_chunk: Ints1
+    mixed_of_chunk: Ints1
     shared_blocks: Floats2
     mixed_blocks: Floats2
     many: Floats2  # (chunk, lane): 1 where a lane has so many ports that their equations are not solved by themselves

@@ -157,7 +157,7 @@ def solve_chunks(address: int, step: int) -> int:
             keep_lanes(state, out, c, work.kept)
         begin, end, law = ports.begin[c], ports.end[c], ports.law[c]
         reach, has_rhs, s = ports.reach[c], ports.at_node[c], power[c]
-        alike = ports.block_of_chunk[c] >= 0
+        is_alike = ports.is_alike[c]
         used, v = state.port_a[c], state.port_v[c]
         remainder, fresh = state.remainder[c], work.fresh
         follow_shares(remainder, state.share[c], load_share[c], loads)
@@ -173,12 +173,12 @@ def solve_chunks(address: int, step: int) -> int:
         settle_ports(v, used, s, law, ports, c, trusted, work)
         keep_held(load_share[c], tables.held)
         for turn in range(max_iterations):
-            write_ports(rhs, begin, end, used, alike)
+            write_ports(rhs, begin, end, used, is_alike)
             _substitute(x, rhs, remainder, has_rhs, p, factors, which)
             store(rounds, 0, load(rounds, 0) + one - load(done, 0))
             correct_held(x, load_share[c], done, part(work.trusted, W * c), tables.held)
             bound_0, bound_1, bound_2 = load_remainders(x, fresh, remainder, loads, load_share[c])
-            read_ports(x, begin, end, v, alike)
+            read_ports(x, begin, end, v, is_alike)
             port_currents(v, current, s, law, n_ports)
             bound_0, bound_1, bound_2 = bound_ports(current, used, reach, n_ports, bound_0, bound_1, bound_2)
             near, allowed = one, where_less(half, trusted, spread(_GROSS_PU), tolerance)

@@ -23,9 +23,9 @@ Ints = NDArray[np.int64]
 class DualsStep(NamedTuple):
     """Multipliers of the voltage limits (bus-phase, scenario) and what they are changed by.
 
-    Their voltages (pu) are rows `rows` of `voltage_pu` (node, scenario), in as many scenarios as fill lanes. Written
-    besides the multipliers: `pulls` (bus-phase), whether any scenario has one, and `outside` (scenario), 1 where a
-    voltage is outside the band. `done` is the last step that was made.
+    Their voltages (pu) are rows `rows` of `voltage_pu` (node, scenario), in as many scenarios as fill lanes. `pulls`
+    (bus-phase) says whether any scenario has a multiplier there: of the others none is read. Written besides those:
+    `outside` (scenario), 1 where a voltage is outside the band. `done` is the last step that was made.
     """
 
     low: Floats2
