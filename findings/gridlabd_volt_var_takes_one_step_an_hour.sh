@@ -5,8 +5,8 @@
 # and after ten hours it is at 368, where its curve meets the feeder; by the minute it is there in ten minutes, and without any recorder it
 # stays at the first, 583, whatever the length of the run, at 0.969 pu, for which its curve has 242. Where load comes and goes by the
 # hour it never gets further than that: 305 kvar in every hour with load, at 0.974 pu, for which its curve has 128, so an hourly year
-# has more than twice the vars, at a voltage that the control would not have left so. volt_var_control_lockout (60 s here; 0 draws a warning that it may oscillate) changes
-# nothing in this, and the flow is solved as usual in every step. Exits 0 while this is so.
+# has more than twice the vars, at a voltage that the control would not have left so. Its lockout is 60 s here; the flow itself is solved
+# to its end in every step, and nothing is reported. Exits 0 while this is so.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
