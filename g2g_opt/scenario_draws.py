@@ -69,7 +69,7 @@ class ScenarioRanges:
     training_probability: Annotated[Share, Flag("--training-probability", "that training runs beside the replicas")] = (
         1.0
     )
-    training_peak_w_per_gpu: Annotated[WattPerGpu, Flag("--training-peak", "its peak power")] = 400.0
+    training_peak_w_per_gpu: Annotated[WattPerGpu, Flag("--training-peak-w-per-gpu", "its peak power")] = 400.0
     training_shape: Annotated[
         TrainingShape,
         Flag("--training-shape", "its course: steps (mean 84 % of the peak) or plateaus (61 %, as published)"),

@@ -170,7 +170,7 @@ class CoordinationQuestion:
     mip_gap: Annotated[
         InnerShare, Flag("--gap", "asked of the solver, of the cost", metavar="SHARE", group=_DAY_AHEAD)
     ] = 1e-3
-    time_limit_s: Annotated[WorkTimeS, Flag("--time-limit", "per program", group=_DAY_AHEAD)] = 120.0
+    time_limit_s: Annotated[WorkTimeS, Flag("--time-limit-s", "per program", group=_DAY_AHEAD)] = 120.0
     solver: SolverName = MATRICES
     market_files: Annotated[
         str,

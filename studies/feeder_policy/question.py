@@ -119,7 +119,7 @@ class FeederPolicyQuestion(SiteQuestion):
     record_dt_s: Annotated[DurationS, Flag("--record-dt-s", "distance of training records", group=_TRAINING)] = 60.0
     margins_pu: Annotated[
         tuple[MarginPu, ...],
-        Flag("--margins", "to the voltage band, the best of them in training is taken", group=_TRAINING),
+        Flag("--margins-pu", "to the voltage band, the best of them in training is taken", group=_TRAINING),
     ] = (0.0, 0.001, 0.002, 0.003)
     rounding: Annotated[
         Rounding, Flag("--rounding", "of what a policy asks to batch sizes there are", group=_TRAINING)

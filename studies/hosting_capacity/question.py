@@ -147,7 +147,7 @@ class HostingCapacityQuestion(SizeQuestion, HourQuestion):
     outage_s: Annotated[
         DurationS | None,
         Flag(
-            "--outage",
+            "--outage-s",
             "flexible operation has to survive that all channels are dead for so long, at its worst moment",
             metavar="S",
             unset="none",
@@ -155,7 +155,7 @@ class HostingCapacityQuestion(SizeQuestion, HourQuestion):
     ] = None
     outage_start_s: Annotated[
         TimeS | None,
-        Flag("--outage-start", "when that outage begins", metavar="S", unset="so that it ends as demand is highest"),
+        Flag("--outage-start-s", "when that outage begins", metavar="S", unset="so that it ends as demand is highest"),
     ] = None
 
     @property

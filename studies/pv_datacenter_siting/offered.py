@@ -51,8 +51,8 @@ class Storage:
         ),
     ]
     energy_max_kwh: Annotated[EnergyKwh, Flag("--storage", "its energy")]
-    cost_per_kw: Annotated[UsdPerKw, Flag("--storage-cost-kw", "of its power")] = 20.0
-    cost_per_kwh: Annotated[UsdPerKwhOfSize, Flag("--storage-cost-kwh", "of its energy", metavar="$")] = 25.0
+    cost_per_kw: Annotated[UsdPerKw, Flag("--storage-cost-per-kw", "of its power")] = 20.0
+    cost_per_kwh: Annotated[UsdPerKwhOfSize, Flag("--storage-cost-per-kwh", "of its energy", metavar="$")] = 25.0
     efficiency: Annotated[ShareAboveZero, Flag("--storage-efficiency", "of charging, and of discharging")] = 0.95
     charge_above: Annotated[
         InnerShare | None,
@@ -64,7 +64,7 @@ class Storage:
     ] = None
     discharge_from_h: Annotated[
         HourOfDay | None,
-        Flag("--storage-discharge-from", "it discharges from this hour of the day on", unset="chosen by simulation"),
+        Flag("--storage-discharge-from-h", "it discharges from this hour of the day on", unset="chosen by simulation"),
     ] = None
 
     @property

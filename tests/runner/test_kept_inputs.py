@@ -90,7 +90,7 @@ def test_a_report_needs_nothing_but_the_folder_of_the_study(folders: tuple[Path,
     # Judged again, too, and in another place.
     moved = tmp_path / "moved"
     shutil.copytree(root, moved)
-    assert main(["report", str(moved), "--voltage-min", "0.94"]) == 0
+    assert main(["report", str(moved), "--voltage-min-pu", "0.94"]) == 0
 
 
 def test_a_file_that_changed_is_said_and_the_report_is_still_of_the_old_one(

@@ -694,10 +694,14 @@ def test_a_noun_that_is_not_there_is_not_changed() -> None:
     ("study", "flags", "words"),
     [
         ("load-profile", "--violation-share 0.1", "--violation-share changes nothing in a load-profile study: a load"),
-        ("load-profile", "--overload-time-max 5 --loading-max 1", "--overload-time-max changes nothing"),
-        ("siting", "--violation-integral 5", "--violation-integral changes nothing in a siting study"),
-        ("coordination", "--voltage-min 0.9", "a coordination study has no limits to change\n"),
-        ("hosting-capacity", "--voltage-min 1.2", "limits need --voltage-min below --voltage-max, got 1.2 and 1.05"),
+        ("load-profile", "--overload-time-max-s 5 --loading-max 1", "--overload-time-max-s changes nothing"),
+        ("siting", "--violation-integral-pu-s 5", "--violation-integral-pu-s changes nothing in a siting study"),
+        ("coordination", "--voltage-min-pu 0.9", "a coordination study has no limits to change\n"),
+        (
+            "hosting-capacity",
+            "--voltage-min-pu 1.2",
+            "limits need --voltage-min-pu below --voltage-max-pu, got 1.2 and 1.05",
+        ),
     ],
 )
 def test_a_report_refuses_a_limit_that_its_study_does_not_use(
@@ -722,9 +726,9 @@ def test_a_report_refuses_a_limit_that_its_study_does_not_use(
         ("hosting-capacity", "--taps own-control", "taps", "own control"),
         ("hosting-capacity", "--throughput-curve 1.0 0.9", "throughput_shares", (1.0, 0.9)),
         ("hosting-capacity", "--operation firm --operation flexible", "operations", ("firm", "flexible")),
-        ("siting", "--pv-total inf", "pv_total_max_kw", None),
-        ("siting", "--violation-cost 7", "violations", "priced"),
-        ("siting", "--violation-cost 7 --violations forbidden", "violations", "forbidden"),
+        ("siting", "--pv-total-kw inf", "pv_total_max_kw", None),
+        ("siting", "--violation-cost-per-pu-h 7", "violations", "priced"),
+        ("siting", "--violation-cost-per-pu-h 7 --violations forbidden", "violations", "forbidden"),
         ("siting", "--storage 100,400", "storage", Storage(100.0, 400.0)),
         ("feeder-policy", "--pv none", "pv", ()),
         ("check", "--remedy none", "remedies", ()),
@@ -755,7 +759,7 @@ def test_one_word_asks_for_all_sweeps_that_are_not_named() -> None:
     [
         ("location", "--replica-ramp 0,5", "argument --replica-ramp: takes 3 parts separated by ','"),
         ("siting", "--site-scale 1", "argument --site-scale: takes 2 parts separated by ','"),
-        ("hosting-capacity", "--voltage-min 95", "argument --voltage-min: must lie in (0.5, 1.5) pu, got 95"),
+        ("hosting-capacity", "--voltage-min-pu 95", "argument --voltage-min-pu: must lie in (0.5, 1.5) pu, got 95"),
         (
             "hosting-capacity",
             "--connection star",
