@@ -8,6 +8,7 @@ from typing import Annotated, Literal, get_args
 
 import numpy as np
 
+from g2g_opt.clock import HOUR_S
 from g2g_opt.communication import ChannelsAsked
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
@@ -17,7 +18,7 @@ from g2g_opt.hourly_profile import load_profile
 from g2g_opt.plan import Plan, PVUnit
 from g2g_opt.quantities import CoefficientSum, Count, DurationS, MarginPu, RoundCount, ShareAboveZero, Weight
 from g2g_opt.randomness import keyed_generator
-from g2g_opt.scenario import PROFILE_FLAG, PROFILE_ROW_S, TRAINING_FLAG, Scenario
+from g2g_opt.scenario import PROFILE_FLAG, TRAINING_FLAG, Scenario
 from studies.shared.asked_channels import check_heard
 from studies.shared.feeder_questions import SiteQuestion
 from studies.shared.question_fields import SITES, StudySeed, read_sites
@@ -163,7 +164,7 @@ class FeederPolicyQuestion(SiteQuestion):
         base = self.base
         if base.profile is None:
             raise InputError("a policy study draws days from the scenario's profile; give it one (--profile)")
-        rows = -(-base.duration_s // PROFILE_ROW_S)
+        rows = -(-base.duration_s // HOUR_S)
         days_a_run = -(-(rows + _HOURS_A_DAY - 1) // _HOURS_A_DAY)
         n_days = len(load_profile(base.profile).hours) // _HOURS_A_DAY
         starts = np.arange(0, n_days - days_a_run + 1, days_a_run)
