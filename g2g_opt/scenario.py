@@ -117,7 +117,7 @@ class TrainingOverlay:
             if not 0.0 < percent <= 100.0:
                 raise InputError(f"{where}: {percent:g} % is no part of a site's GPUs; write a percentage in (0, 100]")
             size["gpu_share"] = percent / 100.0
-        elif parts[0].isdecimal():
+        elif parts[0].isascii() and parts[0].isdecimal():
             size["n_gpus"] = int(parts[0])
         else:
             raise InputError(f"{where}: {parts[0]!r} is neither a number of GPUs nor a share in percent, as in 33%")

@@ -18,6 +18,7 @@ from g2g_opt.hourly_profile import load_profile
 from g2g_opt.plan import Plan, PVUnit
 from g2g_opt.quantities import CoefficientSum, Count, DurationS, MarginPu, RoundCount, ShareAboveZero, Weight
 from g2g_opt.randomness import keyed_generator
+from g2g_opt.reading import plain_digits
 from g2g_opt.scenario import PROFILE_FLAG, TRAINING_FLAG, Scenario
 from studies.shared.asked_channels import check_heard
 from studies.shared.feeder_questions import SiteQuestion
@@ -59,7 +60,7 @@ def read_plants(texts: Sequence[str], question: object) -> tuple[PVUnit, ...]:
     for text in texts:
         bus, _, size = text.rpartition(":")
         try:
-            size_kw = float(size)
+            size_kw = float(plain_digits(size))
         except ValueError as error:
             raise InputError(f"--pv {text!r} cannot be read; write BUS:KW") from error
         if not bus:

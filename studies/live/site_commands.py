@@ -16,7 +16,7 @@ from rich.text import Text
 
 from g2g_opt.errors import InputError, shown
 from g2g_opt.quantities import BatchSize, Bounds, DurationS, PowerMw, RunS
-from g2g_opt.reading import read_text
+from g2g_opt.reading import plain_digits, read_text
 from studies.shared.number_flags import number
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ def _run_emulated(options: argparse.Namespace, kind: str, shared: Mapping[str, A
 def _drop_out(text: str) -> tuple[float, float]:
     start, _, end = text.partition("-")
     try:
-        start_s, end_s = float(start), float(end)
+        start_s, end_s = float(plain_digits(start)), float(plain_digits(end))
     except ValueError as error:
         raise InputError(f"--drop-out {shown(text)}: give START-END in seconds") from error
     if not 0.0 <= start_s < end_s < math.inf:

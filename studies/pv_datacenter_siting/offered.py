@@ -80,7 +80,7 @@ class Storage:
 
 def read_zones(texts: Sequence[str], question: object) -> tuple[PVZone, ...]:
     """Budgets of zones from a command line: ZONE=N or ZONE=N,KW."""
-    matches = [re.fullmatch(r"([^=]+)=(\d{1,12})(?:,([0-9]+(?:\.[0-9]*)?))?", text.strip()) for text in texts]
+    matches = [re.fullmatch(r"([^=]+)=([0-9]{1,12})(?:,([0-9]+(?:\.[0-9]*)?))?", text.strip()) for text in texts]
     for text, match in zip(texts, matches, strict=True):
         if match is None:
             raise InputError(f"--pv-zone {text!r} cannot be read; write e.g. z1_sw=2 or z1_sw=2,800")

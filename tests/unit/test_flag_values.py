@@ -105,6 +105,14 @@ def test_the_word_for_no_item_stands_alone() -> None:
         parse("check", "--remedy", "none", "--remedy", "capacitor")
 
 
+def test_an_empty_text_is_no_word_for_no_bus() -> None:
+    """As a variable of a script that is not set leaves it."""
+    for words in (("--bus", ""), ("--bus", "671", "--bus", "")):
+        question = parse("hosting-capacity", "--feeder", "ieee13", *words)
+        with pytest.raises(InputError, match="bus '' not found in feeder ieee13"):
+            question.check()
+
+
 def test_one_word_asks_for_all_sweeps_that_are_not_named() -> None:
     found = dict(parse("siting", "--sweep", "pv-cost=1,2", "--sensitivity").sweeps)
     assert found["pv-cost"] == (1.0, 2.0)

@@ -44,6 +44,22 @@ TEXTS = {
     "--sweep": "pv-cost={}",
 }
 
+# What only Python reads among them: digits that are grouped, and those of another script.
+NO_NUMBERS = (
+    "nan",
+    "inf",
+    "-inf",
+    "1e300",
+    "-1e300",
+    str(10**30),
+    "9" * 5000,
+    "1e999999999",
+    "many",
+    "",
+    "0_5",
+    "\u0665",
+)
+
 
 def numeric_flags() -> list[tuple[str, str]]:
     return [
@@ -65,7 +81,7 @@ def test_a_flag_refuses_a_number_that_cannot_be(
     command: str, flag: str, capsys: pytest.CaptureFixture[str], tmp_path: Any
 ) -> None:
     place = [] if command in (*STUDIES, "models") else [str(tmp_path / "x")]
-    for bad in ("nan", "inf", "-inf", "1e300", "-1e300", str(10**30), "9" * 5000, "1e999999999", "many", ""):
+    for bad in NO_NUMBERS:
         # None is no limit; so is an infinite one.
         if flag == "--pv-total-kw" and bad == "inf":
             continue
@@ -86,7 +102,7 @@ def test_a_flag_refuses_a_number_that_cannot_be(
 )  # fmt: skip
 def test_a_number_within_a_text_is_refused(command: str, flag: str, capsys: pytest.CaptureFixture[str]) -> None:
     feeder = [] if command == "coordination" else ["--feeder", "ieee13"]
-    for bad in ("nan", "inf", "-5", "1e300", str(10**30), "9" * 5000, "1.2.3"):
+    for bad in ("nan", "inf", "-5", "1e300", str(10**30), "9" * 5000, "1.2.3", "0_5", "\u0665"):
         try:
             status = main([command, *feeder, f"{flag}={TEXTS[flag].format(bad)}", "--save", "unused.toml"])
         except SystemExit as ended:
