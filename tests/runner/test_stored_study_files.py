@@ -175,3 +175,8 @@ def test_nothing_is_concluded_from_nothing(tmp_path: Path, capsys: pytest.Captur
     status, said = g2g_said(capsys, "report", tmp_path / "begun")
     assert status == 2
     assert "no task of the study" in said
+    assert "`g2g resume` tries again" in said
+    with StudyFolder(tmp_path / "begun").locked():
+        status, said = g2g_said(capsys, "report", tmp_path / "begun")
+    assert status == 2
+    assert "there is no answer; a g2g is at work on it (`g2g status`)" in said
