@@ -52,7 +52,7 @@ def test_a_day_with_flexibility_costs_no_more_and_moves_work_in_its_window_only(
             # Links below 0.01 MW are left out.
             assert list(net.values()) == pytest.approx(moved.mean(axis=0), abs=0.05)
     summary = {row["case"]: row for row in shown(DAY, "savings")}
-    assert summary["alpha 0.25"]["saving"] == pytest.approx(rows[None]["cost"] - rows[0.25]["cost"])
+    assert summary["alpha 0.25"]["saving_usd"] == pytest.approx(rows[None]["cost"] - rows[0.25]["cost"])
     # One day gives no interval.
     assert summary["alpha 0.25"]["saving_low"] is None
 

@@ -45,7 +45,7 @@ def test_peak_hour_savings_lie_between_none_and_ideal() -> None:
         assert rows[name]["saving_low"] <= rows[name]["saving_share"] <= rows[name]["saving_high"]
         assert rows[name]["n_test"] == 546 - 30
     own, best = ({row["policy"]: row for row in shown(PEAK, "savings")}[name] for name in ("contextual", "ideal"))
-    assert own["captured"] == pytest.approx(100.0 * own["saving"] / best["saving"])
+    assert own["captured_pct"] == pytest.approx(100.0 * own["saving_pct"] / best["saving_pct"])
 
 
 def test_a_stored_peak_hour_policy_is_the_one_that_was_judged() -> None:
@@ -145,10 +145,10 @@ def test_a_week_in_closed_loop_costs_between_none_and_ideal(name: str) -> None:
     assert loop["latency_excess_mw"] == 0.0
     assert loop["waiting_hours"] == 0
     (row,) = shown(study, "runs")
-    assert row["saving"] == pytest.approx(100.0 * (1.0 - own.sum() / base.sum()))
-    assert row["captured"] == pytest.approx(100.0 * (base.sum() - own.sum()) / (base.sum() - ideal.sum()))
+    assert row["saving_pct"] == pytest.approx(100.0 * (1.0 - own.sum() / base.sum()))
+    assert row["captured_pct"] == pytest.approx(100.0 * (base.sum() - own.sum()) / (base.sum() - ideal.sum()))
     worst = shown(study, "worst_days")
-    assert sum(day["missed"] for day in worst) == pytest.approx(own.sum() - ideal.sum())
+    assert sum(day["missed_usd"] for day in worst) == pytest.approx(own.sum() - ideal.sum())
 
 
 @pytest.mark.parametrize("name", LOOPS)
@@ -245,8 +245,8 @@ def test_an_hour_without_an_ideal_dispatch_is_in_no_mean() -> None:
     broken = TaskResult(bounds.task, {"bounds": [{**bound, "ideal_cost": ideal, "unsolved_hours": 1}]})
     conclusion = LOOPS["loads"].conclude((broken, loops))
     (row,), (whole,) = conclusion.tables[0].rows, shown(LOOPS["loads"], "runs")
-    assert row["captured"] == pytest.approx(whole["captured"], abs=2.0)
-    assert row["saving"] == whole["saving"]
+    assert row["captured_pct"] == pytest.approx(whole["captured_pct"], abs=2.0)
+    assert row["saving_pct"] == whole["saving_pct"]
     assert "nan" not in conclusion.answer
     assert any("1 hour" in words for words in conclusion.warnings)
 
@@ -260,7 +260,7 @@ def test_trainings_with_another_bound_are_told_apart() -> None:
     assert {chart.title.split("eps ")[1] for chart in conclusion.charts} == {"10, 60 hours", "1, 60 hours"}
     days = [day for day in conclusion.tables[2].rows if day["eps"] == 1.0]
     assert days
-    assert [day["saving"] for day in days] == pytest.approx([0.0] * len(days), abs=1e-6)
+    assert [day["saving_usd"] for day in days] == pytest.approx([0.0] * len(days), abs=1e-6)
     assert "(eps 10, 60 hours)" in first
     assert "(eps 1, 60 hours)" in second
     assert "captured 0.0 %" in second
@@ -288,7 +288,7 @@ def test_where_nothing_can_be_saved_no_share_of_it_is_told() -> None:
     (bound,) = bounds.rows("bounds")
     nothing = TaskResult(bounds.task, {"bounds": [{**bound, "ideal_cost": bound["base_cost"]}]})
     conclusion = LOOPS["loads"].conclude((nothing, loops))
-    assert conclusion.tables[0].rows[0]["captured"] is None
+    assert conclusion.tables[0].rows[0]["captured_pct"] is None
     assert conclusion.answer.endswith("ideal coordination saves nothing in 168 hours.")
 
 
