@@ -43,7 +43,7 @@ from studies.pv_datacenter_siting.offered import PVZone, Storage, read_zones
 from studies.shared.asked_channels import check_heard
 from studies.shared.feeder_questions import SiteQuestion
 from studies.shared.question_fields import SITES, FeederName, OwnShapes, PlacedSites, StudySeed, YearProfile
-from studies.shared.question_model import NounFlags, ReadBy, check_unused, question_model
+from studies.shared.question_model import NounFlags, ReadBy, check_no_effect, check_unused, question_model
 from studies.shared.site_choices import SYNTAX, SiteChoice, chosen_sites
 from studies.shared.stated_solver import MATRICES, SolverName, pyomo_solver
 from studies.shared.workload import check_three_phase
@@ -352,6 +352,21 @@ class SitingQuestion(SiteQuestion):
             "" if self.policy != "none" else "no controller acts at the sites (--policy none)",
             "" if self.n_windows else "no hour is run in closed loop (--windows 0)",
         )
+
+    def check_used(self) -> None:
+        """Raise `InputError` for figures that change nothing."""
+        if self.days == "five":
+            check_no_effect(self, ("n_typical_days",), "on five days of the year (--days five)")
+        if self.violations == "forbidden":
+            check_no_effect(self, ("violation_cost_per_pu_h",), "where violations are forbidden (--violations)")
+        if not self.places_sites:
+            unused = ("policy", "policy_margin_pu", "sites", "site_scale_min", "site_scale_max", "site_value_per_kw")
+            check_no_effect(self, unused, "where no datacenter is placed (--mode pv)")
+        elif self.site_scale_min == self.site_scale_max:
+            check_no_effect(self, ("site_value_per_kw",), "where sizes of sites are given (--site-scale frees them)")
+        if not self.places_pv:
+            unused = ("pv_buses", "pv_count", "pv_size_min_kw", "pv_size_max_kw", "pv_total_max_kw", "pv_cost_per_kw")
+            check_no_effect(self, unused, "where no PV is placed (--mode dc)")
 
     def check_without_sweeps(self) -> None:
         """`check_figures` of one value of a sweep."""

@@ -93,6 +93,14 @@ def check_unused(question: Any) -> None:
                 raise InputError(f"{name}.{inner} changes nothing here: {reason}")
 
 
+def check_no_effect(question: Any, names: Iterable[str], where: str) -> None:
+    """Raise `InputError` for a field among `names`, which change nothing `where` the question is as it is."""
+    usual = type(question)()
+    for name in names:
+        if getattr(question, name) != getattr(usual, name):
+            raise InputError(f"{name} changes nothing {where}")
+
+
 @dataclass_transform(frozen_default=True, field_specifiers=(field, Field))
 def question_model(kind: _Class) -> _Class:
     """Make a class a frozen pydantic dataclass without further fields, whose faults are `InputError`s in Python too."""

@@ -54,7 +54,7 @@ def test_a_day_with_flexibility_costs_no_more_and_moves_work_in_its_window_only(
     summary = {row["case"]: row for row in shown(DAY, "savings")}
     assert summary["alpha 0.25"]["saving_usd"] == pytest.approx(rows[None]["cost"] - rows[0.25]["cost"])
     # One day gives no interval.
-    assert summary["alpha 0.25"]["saving_low"] is None
+    assert summary["alpha 0.25"]["saving_low_usd"] is None
 
 
 def test_a_day_without_a_plan_is_a_reason_and_in_no_mean() -> None:

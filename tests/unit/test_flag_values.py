@@ -25,6 +25,36 @@ from studies.shared.question_flags import flags_of
 
 
 @pytest.mark.parametrize(
+    ("study", "line", "words"),
+    [
+        ("hosting-capacity", "--operation firm --outage-s 60", "outage_s changes nothing where only firm"),
+        ("hosting-capacity", "--operation firm --objective mw", "objective changes nothing where only firm"),
+        ("hosting-capacity", "--operation firm --throughput-curve 1 0.9", "throughput_shares changes nothing"),
+        ("hosting-capacity", "--operation firm --channel udp:loss=0.2", "policy changes nothing where only firm"),
+        ("hosting-capacity", "--operation firm --margin-pu 0.01", "policy changes nothing where only firm"),
+        ("coordination", "--days 3", r"n_days changes nothing in a peak-hour study \(--kind\)"),
+        ("coordination", "--first 2019-02-01", "first_date changes nothing in a peak-hour"),
+        ("coordination", "--kind closed-loop --time-limit-s 3", "time_limit_s changes nothing in a closed-loop"),
+        ("coordination", "--kind day-ahead --draws 3", "n_draws changes nothing in a day-ahead"),
+        ("coordination", "--kind day-ahead --q 60", "q changes nothing in a day-ahead"),
+        ("siting", "--days five --typical-days 3", "n_typical_days changes nothing"),
+        ("siting", "--violations forbidden --violation-cost-per-pu-h 3", "violation_cost_per_pu_h changes nothing"),
+        ("siting", "--policy droop", "policy changes nothing where no datacenter is placed"),
+        ("siting", "--mode joint --site-value-per-kw 5", "site_value_per_kw changes nothing where sizes"),
+        ("siting", "--mode dc --pv-count 1", "pv_count changes nothing where no PV is placed"),
+        ("ai-choices", "--no-capacity --limit-mw 5", "limit_mw changes nothing where no largest fleets"),
+    ],
+)
+def test_what_the_question_itself_leaves_without_effect_is_refused(study: str, line: str, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        parse(study, *line.split()).check()
+
+
+def test_regulators_that_a_policy_moves_are_moved_under_firm_sites_too() -> None:
+    parse("hosting-capacity", "--operation", "firm", "--taps", "study", "--tap-at", "10,creg1a,1.05").check()
+
+
+@pytest.mark.parametrize(
     ("study", "content", "reason"),
     [
         ("load-profile", {"limits": Limits()}, "violation_time_share_max changes nothing here: a load profile keeps"),
