@@ -52,7 +52,7 @@ def test_prices_by_the_hour_are_what_energy_earns(tmp_path: Path) -> None:
         sun = max(0.0, float(np.sin((at.hour - 6) * np.pi / 12)))
         rows.append(f"{at.isoformat()},0.5,{sun:.4f},{0.30 if at.hour == 12 else -0.01}")
     path.write_text("\n".join(["hour_beginning,load_share,generation_share,price_per_kwh", *rows]), encoding="utf-8")
-    study = replace(JOINT, profile=str(path), mode="pv", sweeps=())
+    study = replace(JOINT, profile=str(path), mode="pv", sites=(), sweeps=())
     case = make_case(study, study.load_feeder(), days_of(study))
     noon = np.flatnonzero(case.calendar.price_per_kwh == 0.30)
     assert sorted(set((noon % 96).tolist())) == [48, 49, 50, 51]

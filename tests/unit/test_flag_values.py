@@ -20,6 +20,7 @@ from studies.pv_datacenter_siting.offered import Storage
 from studies.running.ledger import Ledger
 from studies.running.study_folder import StudyFolder
 from studies.shared.question_flags import flags_of
+from studies.shared.site_choices import ServedModel
 
 # --- flags that would change nothing
 
@@ -128,6 +129,14 @@ def test_a_report_refuses_a_limit_that_its_study_does_not_use(
 )  # fmt: skip
 def test_values_as_users_write_them(study: str, line: str, field: str, value: Any) -> None:
     assert getattr(parse(study, *shlex.split(line)), field) == value
+
+
+def test_a_part_of_a_site_that_cannot_be_is_told_with_the_site() -> None:
+    """Not by its place among the arguments of a class."""
+    with pytest.raises(InputError, match=r"^site 'dc': n_gpus: must lie in \[1, 10000000\] GPUs, got 0$"):
+        parse("location", "--feeder", "ieee13", "--site", "dc=any:llama-3.1-70b:0")
+    with pytest.raises(InputError, match=r"^ServedModel: n_gpus: must lie in"):
+        ServedModel("llama-3.1-70b", 0)
 
 
 def test_the_word_for_no_item_stands_alone() -> None:
