@@ -20,7 +20,8 @@ from g2g_opt.batch.settled_steps_kernel import (
     run_steps,
     tell_step,
 )
-from g2g_opt.circuit.clock_banks import DAY_S, RowClock
+from g2g_opt.circuit.clock_banks import RowClock
+from g2g_opt.clock import DAY_S
 from g2g_opt.compiled.lanes import aligned
 from g2g_opt.compiled.program import entry_of
 from g2g_opt.compiled.records import Packed, pack

@@ -150,9 +150,9 @@ def _add_shared(parser: argparse.ArgumentParser, *, with_key: bool = True, secon
     help_ = f"udp or tcp (default {plain.transport})"
     parser.add_argument("--transport", choices=("udp", "tcp"), default=plain.transport, help=help_)
     help_ = f"seconds between two reports, and between two allocations (default {plain.period_s:g})"
-    parser.add_argument("--period", type=number(LivePeriodS), default=plain.period_s, metavar="S", help=help_)
+    parser.add_argument("--period-s", type=number(LivePeriodS), default=plain.period_s, metavar="S", help=help_)
     help_ = f"silence after which the other side is taken for lost (s, default {plain.silence_s:g})"
-    parser.add_argument("--silence", type=number(DurationS), default=plain.silence_s, metavar="S", help=help_)
+    parser.add_argument("--silence-s", type=number(DurationS), default=plain.silence_s, metavar="S", help=help_)
     help_ = f"nodes that an allocator takes at most (default {plain.nodes_max})"
     parser.add_argument("--nodes-max", type=number(Count), default=plain.nodes_max, metavar="N", help=help_)
     if with_key:
@@ -171,8 +171,8 @@ def _add_shared(parser: argparse.ArgumentParser, *, with_key: bool = True, secon
 def _settings(options: argparse.Namespace) -> LiveSettings:
     return LiveSettings(
         transport=options.transport,
-        period_s=options.period,
-        silence_s=options.silence,
+        period_s=options.period_s,
+        silence_s=options.silence_s,
         nodes_max=options.nodes_max,
     )
 
@@ -186,7 +186,7 @@ def _clients(options: argparse.Namespace, clock: SteadyClock) -> LiveClients | N
         return None
     if vars(options).get("curve") is not None:
         raise InputError("clients of a --case have curves of their own: leave out --curve")
-    return clients_of(options.case, rule or RULES[0], options.period, clock)
+    return clients_of(options.case, rule or RULES[0], options.period_s, clock)
 
 
 def _measure(options: argparse.Namespace, now_s: float, console: Console) -> Any:

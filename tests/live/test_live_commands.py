@@ -19,7 +19,7 @@ from studies.cli import main
 
 def test_a_campaign_is_told_and_replayed_as_channels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     record = str(tmp_path / "record")
-    words = ["live", "campaign", "--nodes", "5", "--duration-s", "0.5", "--period", "0.1", "--record", record]
+    words = ["live", "campaign", "--nodes", "5", "--duration-s", "0.5", "--period-s", "0.1", "--record", record]
     assert main(words) == 0
     out = capsys.readouterr().out
     assert "5 of 5 nodes have joined" in out
@@ -72,7 +72,7 @@ def test_allocator_and_nodes_of_two_processes_meet_with_a_key(
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
     assert main(["live", "key", str(key)]) == 2, "a key is not overwritten"
     curve.write_text("time_s,power_kw\n0,20\n60,20\n", encoding="utf-8")
-    shared = ["--key-file", str(key), "--period", "0.1", "--record", str(tmp_path / "record")]
+    shared = ["--key-file", str(key), "--period-s", "0.1", "--record", str(tmp_path / "record")]
     command = [sys.executable, "-m", "studies.cli", "live", "allocator", "--listen", "127.0.0.1:0", "--limit-kw", "20"]
     allocator = subprocess.Popen([*command, *shared], stdout=subprocess.PIPE, text=True)
     try:
@@ -93,7 +93,7 @@ def test_allocator_and_nodes_of_two_processes_meet_with_a_key(
 def test_clients_of_a_feeder_are_capped_on_real_sockets(
     rule: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["live", "campaign", "--case", "five-clients", "--rule", rule, "--period", "0.05", "--duration-s", "1.5"]
+    words = ["live", "campaign", "--case", "five-clients", "--rule", rule, "--period-s", "0.05", "--duration-s", "1.5"]
     assert main([*words, "--record", str(tmp_path)]) == 0
     out = capsys.readouterr().out
     assert "5 of 5 nodes have joined" in out
@@ -101,7 +101,7 @@ def test_clients_of_a_feeder_are_capped_on_real_sockets(
 
 
 def test_an_allocator_by_itself_caps_clients_of_another_process_by_an_optimum(tmp_path: Path) -> None:
-    shared = ["--case", "five-clients", "--period", "0.1", "--record", str(tmp_path)]
+    shared = ["--case", "five-clients", "--period-s", "0.1", "--record", str(tmp_path)]
     command = [sys.executable, "-m", "studies.cli", "live", "allocator", "--listen", "127.0.0.1:0", "--rule", "opf"]
     allocator = subprocess.Popen([*command, *shared], stdout=subprocess.PIPE, text=True)
     try:
@@ -135,7 +135,7 @@ def test_an_emulated_cluster_from_the_command_line(tmp_path: Path, capsys: pytes
         ["campaign", "--nodes", "5", "--nodes-max", "4"],
         ["campaign", "--channel", "tcp:loss=0.1"],
         ["campaign", "--transport", "tcp", "--channel", "tcp:loss=0.1"],
-        ["campaign", "--period", "2", "--silence", "1"],
+        ["campaign", "--period-s", "2", "--silence-s", "1"],
         ["campaign", "--rule", "opf"],
         ["campaign", "--channel", "udp:loss=0.1,fail_safe=safe"],
         ["node", "--allocator", "127.0.0.1:0"],

@@ -199,7 +199,8 @@ def test_a_folder_takes_one_study(tmp_path: Path) -> None:
     begin_study(tmp_path / "s", SmallStudy(n=2))
     begin_study(tmp_path / "s", SmallStudy(n=2))
     (tmp_path / "s_2").mkdir()
-    with pytest.raises(InputError, match=r"s holds another study; give .* as in --out \S+/s_3, or remove that one$"):
+    words = r"s holds another study \(n=2 there\); give .* as in --out \S+/s_3, or remove that one$"
+    with pytest.raises(InputError, match=words):
         begin_study(tmp_path / "s", SmallStudy(n=3))
     with pytest.raises(InputError, match="no study in"):
         run_study(tmp_path / "elsewhere", lambda: LocalWorkers(1))
