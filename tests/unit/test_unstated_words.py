@@ -222,14 +222,12 @@ def test_a_copied_line_acts_with_another_impedance_than_it_tells(tmp_path: Path)
     assert watts / 3.0 / amps**2 == pytest.approx(0.058, abs=1e-3)
 
 
-def test_ratings_by_season_and_a_positive_sequence_are_named(tmp_path: Path) -> None:
+def test_ratings_by_season_are_named(tmp_path: Path) -> None:
     seasonal = "New Line.two bus1=mid bus2=far r1=0.1 x1=0.2 length=1 normamps=400 seasons=3 ratings=(400 200 100)"
     (note,) = notes(tmp_path, seasonal, "Set SeasonRating=True")
     assert "normamps" in note
     assert note.endswith("whatever the season: line.two")
     assert notes(tmp_path, seasonal.partition(" seasons")[0]) == ()
-    (note,) = notes(tmp_path, "MakePosSeq")
-    assert "MakePosSeq" in note
 
 
 def test_a_reduced_circuit_is_studied_whole_with_the_rating_of_every_line(tmp_path: Path) -> None:
