@@ -45,6 +45,13 @@ def test_storage_that_states_its_limit_is_not_named(tmp_path: Path, stated: str)
     assert notes(tmp_path, STORAGE + stated) == ()
 
 
+def test_a_transformer_for_direct_currents_is_named(tmp_path: Path) -> None:
+    """The base of what lay beyond it was that of its first winding, and the answer that no source served it."""
+    lines = ("New GICTransformer.g busH=mid busX=low type=yy r1=1 r2=0.01", "New Load.m bus1=low kv=0.48 kw=10")
+    (note,) = notes(tmp_path, *lines)
+    assert note.endswith("state a Transformer: gictransformer.g")
+
+
 CENTRE_TAPPED = (
     "~ wdg=1 bus=mid.1 kv=7.2 kva=25",
     "~ wdg=2 bus=home.1.0 kv=0.12 kva=25",
