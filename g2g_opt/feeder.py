@@ -21,6 +21,7 @@ from g2g_opt.circuit.direct import open_direct
 from g2g_opt.circuit.elements import load_branches
 from g2g_opt.circuit.faults import fault_notes
 from g2g_opt.circuit.frequencies import frequency_notes
+from g2g_opt.circuit.loads_to_ground import loads_to_ground, to_ground_notes
 from g2g_opt.circuit.node_roles import classify_buses
 from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.circuit.parts import Branch, Bus, LoadBranch, Regulator
@@ -319,6 +320,7 @@ def _parts(commands: tuple[str, ...]) -> dict[str, Any]:
         "source_notes": (*source_notes(circuit), *frequency_notes(circuit, commands)),
         "unstated_notes": (
             *unstated_notes(circuit),
+            *to_ground_notes(loads_to_ground(circuit, loads, buses)),
             *fault_notes(circuit),
             *filter(None, [conductor_gaps(commands)]),
             *lost_rating_notes(commands, branches),

@@ -11,14 +11,17 @@ from g2g_opt.batch.moving_elements import Setting
 from g2g_opt.batch.network import read_network
 from g2g_opt.batch.power_flow import BatchPowerFlow
 from g2g_opt.batch.unsupported import UnsupportedByBatch
+from g2g_opt.circuit.elements import load_branches
+from g2g_opt.circuit.loads_to_ground import loads_to_ground
 from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.circuit.parts import Bus
 from g2g_opt.engine_reason import EngineReason
-from g2g_opt.errors import PowerFlowError
+from g2g_opt.errors import PowerFlowError, listed
 
 # How tightly OpenDSS solves the circuit once, for its slopes to be taken there and our answer to be held to its.
 _READ_TOLERANCE, _READ_ITERATIONS = 1e-9, 500
 _AGREE_PU = 1e-6
+_SHOWN = 4
 # A difference is rounding's up to so many times its estimate, taken over the nodes with the largest admittances.
 ROUNDING_TIMES, _NODES_ROUNDED = 3.0, 60
 
@@ -49,6 +52,13 @@ def load_jacobian(commands: tuple[str, ...], buses: tuple[Bus, ...], few_moving:
             raise UnsupportedByBatch(
                 f"rounding moves the circuit's voltages by up to {rounding_pu:.1e} pu, as an admittance at {where} "
                 "is so much larger than others (a line of no length, a switch of no impedance?)",
+                EngineReason.ILL_CONDITIONED,
+            )
+        # Asked last: it looks at all loads.
+        if loose := loads_to_ground(circuit, load_branches(circuit), {bus.name: bus for bus in buses}):
+            raise UnsupportedByBatch(
+                f"OpenDSS ends {worst:.1e} pu away from where its iteration goes to, as nothing else leads to ground "
+                f"where {listed(loose, _SHOWN)} lie{'s' if len(loose) == 1 else ''} to ground",
                 EngineReason.ILL_CONDITIONED,
             )
         raise UnsupportedByBatch(
