@@ -35,9 +35,15 @@ def load_jacobian(commands: tuple[str, ...], buses: tuple[Bus, ...], few_moving:
     Raises `UnsupportedByBatch` if it holds what is not modelled, or if the two solutions differ.
     """
     circuit = Circuit(commands, tolerance=_READ_TOLERANCE, max_iterations=_READ_ITERATIONS)
+    by_name = {bus.name: bus for bus in buses}
     try:
         circuit.finish()
-        network = read_network(circuit, {bus.name: bus for bus in buses}, steered=few_moving)
+        if loose := loads_to_ground(circuit, load_branches(circuit), by_name):
+            raise UnsupportedByBatch(
+                f"{listed(loose, _SHOWN)} lie{'s' if len(loose) == 1 else ''} to ground where nothing else leads "
+                "there, so that the neutral has several places, of which OpenDSS's iteration takes one"
+            )
+        network = read_network(circuit, by_name, steered=few_moving)
     except PowerFlowError as error:
         raise UnsupportedByBatch(f"OpenDSS does not solve the circuit tightly: {error}") from error
     jacobian = Jacobian(network, few_moving=few_moving)
@@ -52,13 +58,6 @@ def load_jacobian(commands: tuple[str, ...], buses: tuple[Bus, ...], few_moving:
             raise UnsupportedByBatch(
                 f"rounding moves the circuit's voltages by up to {rounding_pu:.1e} pu, as an admittance at {where} "
                 "is so much larger than others (a line of no length, a switch of no impedance?)",
-                EngineReason.ILL_CONDITIONED,
-            )
-        # Asked last: it looks at all loads.
-        if loose := loads_to_ground(circuit, load_branches(circuit), {bus.name: bus for bus in buses}):
-            raise UnsupportedByBatch(
-                f"OpenDSS ends {worst:.1e} pu away from where its iteration goes to, as nothing else leads to ground "
-                f"where {listed(loose, _SHOWN)} lie{'s' if len(loose) == 1 else ''} to ground",
                 EngineReason.ILL_CONDITIONED,
             )
         raise UnsupportedByBatch(

@@ -235,6 +235,8 @@ def test_ratings_by_season_are_named(tmp_path: Path) -> None:
     assert "normamps" in note
     assert note.endswith("whatever the season: line.two")
     assert notes(tmp_path, seasonal.partition(" seasons")[0]) == ()
+    # As OpenDSS itself saves a line.
+    assert notes(tmp_path, seasonal.partition(" seasons")[0] + " seasons=1 ratings=[ 400]") == ()
 
 
 def test_a_reduced_circuit_is_studied_whole_with_the_rating_of_every_line(tmp_path: Path) -> None:
