@@ -10,7 +10,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.circuit.elements import elements, line_lengths_km
+from g2g_opt.circuit.elements import elements, line_lengths_km, source_kw
 from g2g_opt.circuit.opendss_circuit import SETTLED_DT_S, Circuit
 from g2g_opt.circuit.protection import PickedUp, Protection, hold_other_controls
 from g2g_opt.circuit.rated_otherwise import rated_otherwise
@@ -290,7 +290,7 @@ def solve_base_case(
     distance_km, without_unit = _distances_km(circuit, feeder)
     return BaseCase(
         restless="" if settled else feeder.restless,
-        source_kw=-float(circuit.ask_array("Circuit_Get_TotalPower", "double")[0]),
+        source_kw=source_kw(circuit),
         losses_kw=circuit.losses_kw(),
         voltages=voltages,
         loading=(loading.names[int(shares.argmax())], float(shares.max())) if len(shares) else None,

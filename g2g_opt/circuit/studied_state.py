@@ -27,6 +27,7 @@ from g2g_opt.circuit.own_units import units_in_words
 from g2g_opt.circuit.positive_sequence import counted_once
 from g2g_opt.circuit.protection import Protection
 from g2g_opt.circuit.restless import what_moves
+from g2g_opt.circuit.sources import raise_on_singular_sources
 from g2g_opt.circuit.studied_growth import grown_loads
 from g2g_opt.circuit.studied_hour import StudiedHour, studied_hour
 from g2g_opt.circuit.switches_as_left import switches_as_left
@@ -56,12 +57,13 @@ class StudiedState:
 def studied_state(commands: Sequence[str], at: datetime | None = None) -> StudiedState:
     """The state of the circuit that `commands` build; see the module. At an hour, that of its own shapes.
 
-    Raises `InputError` as `studied_hour`, `raise_on_overrun`, `raise_on_same_names`, `raise_on_silent_sources` and
-    `counted_once` do.
+    Raises `InputError` as `studied_hour`, `raise_on_overrun`, `raise_on_same_names`, `raise_on_silent_sources`,
+    `raise_on_singular_sources` and `counted_once` do.
     """
     circuit = Circuit(commands)
     raise_on_overrun(circuit)
     raise_on_silent_sources(circuit)
+    raise_on_singular_sources(circuit)
     raise_on_same_names(circuit)
     once, once_words = counted_once(circuit)
     switches, switch_words = switches_as_left(circuit, commands)
