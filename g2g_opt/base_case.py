@@ -10,14 +10,14 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.circuit.elements import elements, line_lengths_km
+from g2g_opt.circuit.elements import elements, line_lengths_km, source_kw
 from g2g_opt.circuit.opendss_circuit import SETTLED_DT_S, Circuit
 from g2g_opt.circuit.protection import PickedUp, Protection, hold_other_controls
 from g2g_opt.circuit.rated_otherwise import rated_otherwise
 from g2g_opt.circuit.rounding import GroundRounding
 from g2g_opt.circuit.second_solution import SecondSolution, second_solution
 from g2g_opt.circuit.unsolved import told_why
-from g2g_opt.errors import PowerFlowError, did_you_mean, listed, number_of
+from g2g_opt.errors import PowerFlowError, listed, number_of
 from g2g_opt.failure import FailureKind
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.judged_voltages import JudgedVoltages
@@ -27,6 +27,7 @@ from g2g_opt.grid.served import OwnLoadCheck
 from g2g_opt.limits import Limits, RatingBasis
 from g2g_opt.metrics.power_quality import three_phase_buses
 from g2g_opt.metrics.unbalance import UNBALANCE_ADDED_MAX, negative_sequence_unbalance, nema_unbalance
+from g2g_opt.unserved_buses import why_unserved
 
 Complexes = NDArray[np.complex128]
 Floats = NDArray[np.float64]
@@ -34,6 +35,7 @@ Floats = NDArray[np.float64]
 _TOLERANCE, _ITERATIONS = 1e-8, 300
 # A converged voltage further than this from its base speaks of a wrong base, not of a weak feeder.
 _PLAUSIBLE_PU = (0.7, 1.3)
+_LOOKED_AT = 20  # customers without a source of which is asked why
 WRONG = "voltage base (or an impedance or a load)"
 
 
@@ -288,7 +290,7 @@ def solve_base_case(
     distance_km, without_unit = _distances_km(circuit, feeder)
     return BaseCase(
         restless="" if settled else feeder.restless,
-        source_kw=-float(circuit.ask_array("Circuit_Get_TotalPower", "double")[0]),
+        source_kw=source_kw(circuit),
         losses_kw=circuit.losses_kw(),
         voltages=voltages,
         loading=(loading.names[int(shares.argmax())], float(shares.max())) if len(shares) else None,
@@ -346,12 +348,8 @@ def _unserved(feeder: Feeder) -> str:
         return ""
     kw = sum(load.kw for load in found)
     told = f"no source serves {kw:,.6g} kW of customers: load {listed([load.name for load in found], 6)}"
-    # A bus of one name alone is a slip of it more often than a part of the circuit that was forgotten.
-    reached = {bus for branch in feeder.branches for bus in branch.buses}
-    for bus in dict.fromkeys(load.bus for load in found):
-        if bus not in reached and (hint := did_you_mean(bus, reached)):
-            return f"{told}; nothing else is at bus {bus}{hint}"
-    return told
+    why = (why_unserved(feeder, bus) for bus in dict.fromkeys(load.bus for load in found[:_LOOKED_AT]))
+    return told + next(filter(None, why), "")
 
 
 def _unbalance(feeder: Feeder, phasors: Complexes, nodes: list[tuple[str, int]]) -> tuple[BusUnbalance, ...]:

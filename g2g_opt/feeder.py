@@ -21,10 +21,12 @@ from g2g_opt.circuit.direct import open_direct
 from g2g_opt.circuit.elements import load_branches
 from g2g_opt.circuit.faults import fault_notes
 from g2g_opt.circuit.frequencies import frequency_notes
+from g2g_opt.circuit.loads_to_ground import loads_to_ground, to_ground_notes
 from g2g_opt.circuit.node_roles import classify_buses
 from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.circuit.parts import Branch, Bus, LoadBranch, Regulator
 from g2g_opt.circuit.regulators import read_regulators
+from g2g_opt.circuit.rewritten import rewritten_notes
 from g2g_opt.circuit.script_file.conductor_data import conductor_gaps, why_of_conductors
 from g2g_opt.circuit.script_file.described_elements import stated_ratings
 from g2g_opt.circuit.script_file.lost_ratings import lost_rating_notes
@@ -75,12 +77,12 @@ class Feeder:
     `buses` and `regulators` are by lower-case name; `compiled_taps` are the ratios (pu) at which the circuit itself
     leaves its regulators; `isolated_buses` no source serves on any phase; `exclude_buses` are left out of voltage
     metrics; `service_buses` are the sites' own buses behind a transformer of theirs, by bus; `own_loads` are the
-    circuit's customers; `regulator_notes` name controls that move no changer of their own, `source_notes` sources of
-    a negative impedance and what is of another frequency, `unstated_notes` elements that act by a default, faults, and
-    copies that lack what they copy; `candidate_buses` are the places a site may go; `zones` are named groups of buses;
-    `ofo` holds the feeder's tuning of the OFO controller (equations, section 4); `state` says in which state a circuit
-    is studied (`studied_state`; the constants of a bundled feeder), `restless` why its controls did not come to rest in
-    it, `left_out` which lines of its files were passed over.
+    circuit's customers; `regulator_notes` name controls that move no changer of their own, `source_notes` sources of a
+    negative impedance and what is of another frequency, `unstated_notes` elements that act by a default, faults, and
+    copies that lack what they copy, what a command made of others; `candidate_buses` are the places a site may go;
+    `zones` are named groups of buses; `ofo` holds the feeder's tuning of the OFO controller (equations, section 4);
+    `state` says in which state a circuit is studied (`studied_state`; the constants of a bundled feeder), `restless`
+    why its controls did not come to rest in it, `left_out` which lines of its files were passed over.
     """
 
     name: str
@@ -325,11 +327,13 @@ def _parts(commands: tuple[str, ...]) -> dict[str, Any]:
         "source_notes": (*source_notes(circuit), *frequency_notes(circuit, commands)),
         "unstated_notes": (
             *unstated_notes(circuit),
+            *to_ground_notes(loads_to_ground(circuit, loads, buses)),
             *fault_notes(circuit),
             *filter(None, [conductor_gaps(commands)]),
             *lost_rating_notes(commands, branches),
             *copied_notes(commands),
             *otherwise_notes(commands),
+            *rewritten_notes(commands),
         ),
     }
 

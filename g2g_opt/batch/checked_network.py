@@ -11,14 +11,17 @@ from g2g_opt.batch.moving_elements import Setting
 from g2g_opt.batch.network import read_network
 from g2g_opt.batch.power_flow import BatchPowerFlow
 from g2g_opt.batch.unsupported import UnsupportedByBatch
+from g2g_opt.circuit.elements import load_branches
+from g2g_opt.circuit.loads_to_ground import loads_to_ground
 from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.circuit.parts import Bus
 from g2g_opt.engine_reason import EngineReason
-from g2g_opt.errors import PowerFlowError
+from g2g_opt.errors import PowerFlowError, listed
 
 # How tightly OpenDSS solves the circuit once, for its slopes to be taken there and our answer to be held to its.
 _READ_TOLERANCE, _READ_ITERATIONS = 1e-9, 500
 _AGREE_PU = 1e-6
+_SHOWN = 4
 # A difference is rounding's up to so many times its estimate, taken over the nodes with the largest admittances.
 ROUNDING_TIMES, _NODES_ROUNDED = 3.0, 60
 
@@ -32,9 +35,15 @@ def load_jacobian(commands: tuple[str, ...], buses: tuple[Bus, ...], few_moving:
     Raises `UnsupportedByBatch` if it holds what is not modelled, or if the two solutions differ.
     """
     circuit = Circuit(commands, tolerance=_READ_TOLERANCE, max_iterations=_READ_ITERATIONS)
+    by_name = {bus.name: bus for bus in buses}
     try:
         circuit.finish()
-        network = read_network(circuit, {bus.name: bus for bus in buses}, steered=few_moving)
+        if loose := loads_to_ground(circuit, load_branches(circuit), by_name):
+            raise UnsupportedByBatch(
+                f"{listed(loose, _SHOWN)} lie{'s' if len(loose) == 1 else ''} to ground where nothing else leads "
+                "there, so that the neutral has several places, of which OpenDSS's iteration takes one"
+            )
+        network = read_network(circuit, by_name, steered=few_moving)
     except PowerFlowError as error:
         raise UnsupportedByBatch(f"OpenDSS does not solve the circuit tightly: {error}") from error
     jacobian = Jacobian(network, few_moving=few_moving)

@@ -14,6 +14,8 @@ from g2g_opt.circuit.parts import LinearElement, LoadBranch
 from g2g_opt.errors import InputError, listed
 
 _ZIPV_MODEL = 8
+_SOURCES = frozenset({"vsource", "isource"})
+_ROUNDED = 1e-3  # share of what is taken up by which a source may give another power
 _VARIABLE, _FIXED = 0, 1  # OpenDSS's load status
 
 
@@ -48,6 +50,21 @@ def fed_in_kva(circuit: Circuit, element: str) -> complex:
     circuit.activate(element)
     powers = circuit.ask_array("CktElement_Get_Powers", "double")
     return -complex(float(powers[0::2].sum()), float(powers[1::2].sum()))
+
+
+def source_kw(circuit: Circuit) -> float:
+    """What a circuit's sources give in the latest solution (kW).
+
+    What OpenDSS answers is V Y V at an admittance that has nearly no bound where a source's impedance is nearly none,
+    and then nothing but rounding; what everything else takes up stands for it then.
+    """
+    told = -float(circuit.ask_array("Circuit_Get_TotalPower", "double")[0])
+    taken = []
+    for kind, _ in elements(circuit):
+        if kind not in _SOURCES and circuit.ask("CktElement_Get_Enabled"):
+            taken.append(float(circuit.ask_array("CktElement_Get_Powers", "double")[0::2].sum()))
+    drawn = sum(taken)
+    return told if abs(told - drawn) <= _ROUNDED * max(1.0, sum(map(abs, taken))) else drawn
 
 
 def in_service(circuit: Circuit, *kinds: str) -> list[str]:

@@ -49,7 +49,10 @@ def new_context() -> Any:
     waiting = _discarded.setdefault(owner, [])
     while waiting:
         lib.ctx_Dispose(waiting.pop())
-    return ffi.gc(lib.ctx_New(), partial(_free, owner))
+    context = ffi.gc(lib.ctx_New(), partial(_free, owner))
+    # What a trusted file shows would come up in an editor every time that the file is compiled.
+    lib.ctx_DSS_Set_AllowEditor(context, False)
+    return context
 
 
 def _free(owner: int, context: Any) -> None:

@@ -1,10 +1,35 @@
-"""Sources of a circuit whose stated strength makes no network: a zero-sequence impedance below zero."""
+"""Sources of a circuit whose stated strength makes no network: a zero-sequence impedance below zero, or nearly none."""
 
 from __future__ import annotations
 
 from g2g_opt.circuit.element_properties import ElementProperties
-from g2g_opt.circuit.elements import elements_of
+from g2g_opt.circuit.elements import elements_of, in_service
 from g2g_opt.circuit.opendss_circuit import Circuit
+from g2g_opt.errors import InputError
+
+_THREE, _IDEAL = 3, "i"
+_SEQUENCE = {"z1": "positive-sequence", "z0": "zero-sequence"}
+# Beside an impedance so many times larger, rounding is some 1e-4 of what a source of less gives or stands at.
+_NEARLY_NONE = 1e-11
+
+
+def raise_on_singular_sources(circuit: Circuit) -> None:
+    """`InputError` on three-phase sources with nearly no impedance in one sequence beside another's.
+
+    OpenDSS inverts their matrix, of which nothing but rounding is left then: voltages of 0 and 1.84 pu at a source.
+    """
+    for element in in_service(circuit, "vsource"):
+        source = ElementProperties(circuit, element)
+        if source.number("phases") != _THREE or source.text("model").lower().startswith(_IDEAL):
+            continue
+        ohm = {name: abs(complex(*(float(part) for part in source.row(name)))) for name in ("z1", "z0")}
+        least, most = min(ohm, key=lambda name: ohm[name]), max(ohm.values())
+        if ohm[least] < _NEARLY_NONE * most:
+            raise InputError(
+                f"{element} has {ohm[least]:.3g} ohm of {_SEQUENCE[least]} impedance beside {most:.3g} ohm of the "
+                "other, and OpenDSS cannot tell its matrix from a singular one: its voltages would be rounding; state "
+                "both by R1, X1, R0 and X0, alike for a source that holds its voltage, or MVAsc1 below 1.5 times MVAsc3"
+            )
 
 
 def source_notes(circuit: Circuit) -> tuple[str, ...]:

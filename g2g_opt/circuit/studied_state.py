@@ -24,8 +24,10 @@ from g2g_opt.circuit.missed_targets import missed_targets
 from g2g_opt.circuit.opendss_circuit import SETTLING_ROUNDS, Circuit
 from g2g_opt.circuit.overrun_buffers import raise_on_overrun
 from g2g_opt.circuit.own_units import units_in_words
+from g2g_opt.circuit.positive_sequence import counted_once
 from g2g_opt.circuit.protection import Protection
 from g2g_opt.circuit.restless import what_moves
+from g2g_opt.circuit.sources import raise_on_singular_sources
 from g2g_opt.circuit.studied_growth import grown_loads
 from g2g_opt.circuit.studied_hour import StudiedHour, studied_hour
 from g2g_opt.circuit.switches_as_left import switches_as_left
@@ -55,16 +57,18 @@ class StudiedState:
 def studied_state(commands: Sequence[str], at: datetime | None = None) -> StudiedState:
     """The state of the circuit that `commands` build; see the module. At an hour, that of its own shapes.
 
-    Raises `InputError` as `studied_hour`, `raise_on_overrun`, `raise_on_same_names` and
-    `raise_on_silent_sources` do.
+    Raises `InputError` as `studied_hour`, `raise_on_overrun`, `raise_on_same_names`, `raise_on_silent_sources`,
+    `raise_on_singular_sources` and `counted_once` do.
     """
     circuit = Circuit(commands)
     raise_on_overrun(circuit)
     raise_on_silent_sources(circuit)
+    raise_on_singular_sources(circuit)
     raise_on_same_names(circuit)
+    once, once_words = counted_once(circuit)
     switches, switch_words = switches_as_left(circuit, commands)
-    if switches:
-        commands = [*commands, *switches]
+    if once or switches:
+        commands = [*commands, *once, *switches]
         circuit = Circuit(commands)
     year = int(float(circuit.command("Get year")))
     grown, growth_words = grown_loads(commands, year) if year > 0 else ([], "")
@@ -83,7 +87,7 @@ def studied_state(commands: Sequence[str], at: datetime | None = None) -> Studie
     circuit.solve_anew()
     controls, protection = _controls(circuit), Protection(circuit)
     before = positions(circuit)
-    settled, moved = [*switches, *begin, snapshot], []
+    settled, moved = [*once, *switches, *begin, snapshot], []
     words = [*hour.words] or ["studied as a snapshot: the loads at their nominal power, no load shape"]
     if left_mode.lower() != "snap":
         words[0] += f" (the file leaves the mode {left_mode})"
@@ -95,7 +99,7 @@ def studied_state(commands: Sequence[str], at: datetime | None = None) -> Studie
         words.append(f"the file leaves LoadShapeClass {left_class}; loads follow no shape as time passes in a run")
     if controls and circuit.left_control_mode == _CONTROLS_OFF:
         words.append("the file switches its controls off (ControlMode=Off), and they are settled all the same")
-    words += [told for told in (growth_words, eased_words, switch_words) if told]
+    words += [told for told in (once_words, growth_words, eased_words, switch_words) if told]
     if opened := protection.open_devices():
         words.append(f"open where the file ends, and left so: {listed(opened, 6)}")
     protection.hold()

@@ -27,6 +27,11 @@ def unstated_notes(circuit: Circuit) -> tuple[str, ...]:
             "storage of no stated kVA: it gives 25 kvar at most, OpenDSS's default, whatever its kWrated; state kVA",
         ),
         (
+            in_service(circuit, "gictransformer"),
+            "transformers for direct currents (GIC), which are resistances of their windings here, to ground or their "
+            "neutrals, so that nothing beyond them has a source, or a voltage base of its own; state a Transformer",
+        ),
+        (
             _third_windings(circuit),
             "transformers of three windings of which the third has 35 and 30 % to the others, OpenDSS's defaults "
             "whatever xhl is; state xht and xlt",

@@ -15,6 +15,7 @@ from g2g_opt.errors import InputError, unknown_name
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.profile import PowerProfile
 from g2g_opt.grid.storage import EnergyStorage
+from g2g_opt.unserved_buses import raise_on_unserved
 
 Connection = Literal["wye", "delta"]
 Pairs = tuple[tuple[int, int], ...]
@@ -218,8 +219,7 @@ class AttachmentBook:
             if found.three_phases
             else [letter for phase, letter in ((1, "A"), (2, "B"), (3, "C")) if phase not in found.phases]
         )
-        if found.name in self._feeder.isolated_buses:
-            raise InputError(f"{where} is served by no source; attach {kind} {shown!r} elsewhere")
+        raise_on_unserved(self._feeder, found.name, f"; attach {kind} {shown!r} elsewhere")
         if missing and not (fewer_phases and found.phases):
             three_phase = [b.name for b in self._feeder.buses.values() if b.three_phases]
             raise InputError(

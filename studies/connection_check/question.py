@@ -24,7 +24,7 @@ from studies.shared.feeder_questions import HourQuestion, ServedQuestion
 from studies.shared.question_fields import SITES
 from studies.shared.question_model import NounFlags, question_model
 from studies.shared.utilisation import check_range, rests_within, scenarios_within
-from studies.shared.workload import Models
+from studies.shared.workload import Models, check_site_buses
 
 OPERATIONS: tuple[Operation, ...] = ("firm", "flexible")
 # Controllers that make an operation flexible.
@@ -197,10 +197,11 @@ class ConnectionCheckQuestion(RemedyQuestion):
     ] = "hudson_valley_2018"
 
     def resolve_bus(self, feeder: Feeder) -> str:
-        """The bus asked for; `InputError` if none was, or it is unknown."""
+        """The bus asked for; `InputError` if none was, it is unknown, or no source serves it."""
         if not self.bus:
             raise InputError("say where the site would be connected (--bus); `g2g feeder` lists the buses")
-        return feeder.bus(self.bus).name
+        (bus,) = check_site_buses(feeder, (self.bus,))
+        return bus
 
     def resolve_buses(self, feeder: Feeder) -> tuple[str, ...]:
         """The bus asked for."""

@@ -17,7 +17,7 @@ from g2g_opt.site import Site, smallest_n_servers
 from studies.connection_check.question import RemedyQuestion
 from studies.connection_queue.requests_file import QueuedRequest, read_requests
 from studies.shared.question_model import question_model
-from studies.shared.workload import Models
+from studies.shared.workload import Models, check_site_buses
 
 # A constant load is granted in parts of it, and stands on servers of so many MW each at the most: few of them, so
 # that next to nothing of it follows demand.
@@ -86,17 +86,17 @@ class ConnectionQueueQuestion(RemedyQuestion):
         return float((1.0 + self.growth) ** (year - first_year)) * self.scenario.own_load_share
 
     def resolve_buses(self, feeder: Feeder) -> tuple[str, ...]:
-        """The buses of all requests; `InputError` that names a request at an unknown one."""
+        """The buses of all requests; `InputError` that names a request at one that is unknown or not served."""
         found: dict[str, None] = {}
         faults: list[str] = []
         for request in self.read():
             try:
-                found[feeder.bus(request.bus).name] = None
+                found.update(dict.fromkeys(check_site_buses(feeder, (request.bus,))))
             except InputError as error:
                 faults.append(f"{request.name}: {error}")
         if faults:
             # Each lists all buses that there are.
-            more = f" (and {len(faults) - 1} requests more at buses that are not there)" if len(faults) > 1 else ""
+            more = f" (and {len(faults) - 1} requests more at such buses)" if len(faults) > 1 else ""
             raise InputError(f"{self.requests}: {faults[0]}{more}")
         return tuple(found)
 

@@ -55,6 +55,7 @@ class ConnectionQueueStudy(ConnectionQueueQuestion):
         requests = self.read()
         self.check_growth(requests)
         feeder = self.load_feeder()
+        self.resolve_buses(feeder)
         limits = TransferLimits(feeder)
         for request in requests:
             try:

@@ -17,6 +17,7 @@ from g2g_opt.errors import InputError, unknown_name
 from g2g_opt.feeder import Feeder
 from g2g_opt.quantities import BatchSize, Count, GpuCount, PowerKw
 from g2g_opt.site import BASE_KW_PER_GPU, POWER_FACTOR, AskedConnection, Deployment, Site
+from g2g_opt.unserved_buses import raise_on_unserved
 from studies.shared.question_model import question_model
 
 SYNTAX = "NAME=PLACE:MODEL:GPUS[@BATCH][,MODEL:GPUS[@BATCH]...]"
@@ -109,8 +110,9 @@ class SiteChoice:
 
 
 def check_phases(feeder: Feeder, buses: Sequence[str], whose: str = "") -> None:
-    """Raise `InputError`, which says `whose` they are, for a bus that lacks a phase."""
+    """Raise `InputError`, which says `whose` they are, for a bus that no source serves or that lacks a phase."""
     for bus in buses:
+        raise_on_unserved(feeder, bus)
         if not feeder.bus(bus).three_phases:
             raise InputError(f"{whose}bus {bus} has phases {feeder.bus(bus).phases}; a site needs all three")
 

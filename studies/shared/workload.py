@@ -11,6 +11,7 @@ from g2g_opt.datacenter.workloads.measurements import measured_spec
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.site import GPUS_PER_SERVER, smallest_n_servers
+from g2g_opt.unserved_buses import raise_on_unserved
 from studies.shared.site_choices import check_phases
 
 Models = tuple[tuple[InferenceModelSpec, int], ...]
@@ -42,11 +43,13 @@ def measured_models(
 
 
 def check_site_buses(feeder: Feeder, names: Sequence[str]) -> tuple[str, ...]:
-    """The buses named, or the feeder's three-phase candidates; `InputError` for one that is unknown.
+    """The buses named, or the feeder's three-phase candidates; `InputError` for one that is unknown or not served.
 
     A named bus may have one or two phases, or the two legs of a 120/240 V service.
     """
     buses = tuple(feeder.bus(bus).name for bus in names)
+    for bus in buses:
+        raise_on_unserved(feeder, bus)
     return buses or check_three_phase(feeder, ())
 
 

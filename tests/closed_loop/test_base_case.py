@@ -279,6 +279,40 @@ def test_a_customer_at_a_bus_that_nothing_else_names_is_answered_with_the_neares
     assert f"load typo; nothing else is at bus {own_bus}{own_bus[-1]}; did you mean {own_bus}" in words
 
 
+STIFF = """Clear
+New Circuit.c basekv=69 bus1=s pu=1.02 {source}
+New Transformer.t buses=[s b] kvs=[69 12.47] kvas=[5000 5000] xhl=8 conns=[delta wye]
+New Line.l1 bus1=b bus2=a length=1 units=km r1=.2 x1=.4 r0=.5 x0=1.1 normamps=400
+New Load.a bus1=a kv=12.47 kw=300 pf=.95
+New Load.b bus1=a.1 phases=1 kv=7.2 kw=100 pf=.95
+New Generator.g bus1=a kv=12.47 kw=50 pf=1
+Set VoltageBases=[69 12.47]
+CalcVoltageBases
+"""
+
+
+@pytest.mark.parametrize("source", ["r1=0 x1=1e-10", "r1=0 x1=1e-9 r0=0 x0=1e-9", "mvasc3=500 mvasc1=400"])
+def test_a_source_of_nearly_no_impedance_gives_what_is_drawn(tmp_path: Path, source: str) -> None:
+    """Of the first OpenDSS answers a power that rounding has moved."""
+    base = solve_base_case(own(tmp_path, STIFF.format(source=source)))
+    assert base.source_kw == pytest.approx(350.3, abs=0.5)
+
+
+@pytest.mark.parametrize(
+    ("source", "sequence"),
+    [
+        ("r1=0 x1=0.0001 r0=0 x0=0", "zero"),
+        ("r1=0.1 x1=0.5 r0=0 x0=0", "zero"),
+        ("mvasc3=344 mvasc1=516", "zero"),
+        ("r1=0 x1=1e-12", "positive"),
+    ],
+)
+def test_a_source_whose_matrix_is_nearly_singular_is_refused(tmp_path: Path, source: str, sequence: str) -> None:
+    """Its voltages are rounding, 1.84 pu and none in the first case, and it gave -1,003 kW to a load of 400."""
+    with pytest.raises(InputError, match=rf"vsource\.source has .* ohm of {sequence}-sequence impedance"):
+        own(tmp_path, STIFF.format(source=source))
+
+
 # --- two solutions, and controls that do not come to rest
 
 

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import opendssdirect
 import pytest
 from circuit_files_written import HEAD, SHARED, TAIL, read, write
 from hypothesis import given, settings
@@ -214,6 +215,25 @@ def test_files_are_found_from_where_the_script_stands_and_in_any_case(tmp_path: 
     assert [float(circuit.command(f"? Load.{name}.kW")) for name in ("a", "b", "b2")] == [1, 2, 3]
     assert [float(word) for word in circuit.command("? Loadshape.s.mult").strip("[]").split()] == [1, 2]
     assert [float(word) for word in circuit.command("? Loadshape.t.mult").strip("[]").split()] == [0.5, 0.6]
+
+
+def test_a_data_path_is_the_folder_of_what_follows_until_its_script_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in plain OpenDSS: b from the folder, a from beside the master, whose own path the included script leaves."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "a.dss").write_text("New Load.a bus1=mid kV=12.47 kW=1\n")
+    (tmp_path / "sets.dss").write_text("Set Datapath=data\nRedirect b.dss\n")
+    (tmp_path / "data" / "b.dss").write_text("New Load.b bus1=mid kV=12.47 kW=2\n")
+    (tmp_path / "data" / "c.dss").write_text("New Load.c bus1=mid kV=12.47 kW=3\n")
+    path = write(tmp_path, "Redirect sets.dss\nRedirect a.dss\nSet mode=snap datapath=data\nRedirect c.dss")
+    monkeypatch.chdir(tmp_path)
+    plain = opendssdirect.NewContext()
+    plain.Text.Command(f'Compile "{path}"')
+    circuit = Circuit(read_script(path).commands)
+    for name, kw in (("a", 1), ("b", 2), ("c", 3)):
+        plain.Text.Command(f"? Load.{name}.kW")
+        assert float(circuit.command(f"? Load.{name}.kW")) == float(plain.Text.Result()) == kw
 
 
 def test_traces_are_switched_off_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,8 +28,7 @@ OPTIONS = frozenset({"set", "solve"})
 PLAIN = frozenset(
     {
         "allocateloads", "buildy", "calcvoltagebases", "clear", "clearall", "init", "interpolate", "makebuslist",
-        "makeposseq", "reprocessbuses", "reset",
-        "setbusxy", "setkvbase", "setloadandgenkv", "updatestorage", "var",
+        "reprocessbuses", "reset", "setbusxy", "setkvbase", "setloadandgenkv", "updatestorage", "var",
     }
 )  # fmt: skip
 # Allocates loads to meters as `AllocateLoads` does, and writes a report, which is left out.
@@ -53,8 +52,14 @@ REPORTS = frozenset(
         "exportvviolations", "fileedit", "plot", "save", "show", "visualize", "yearlycurves",
     }
 )  # fmt: skip
-# Left out with words of their own: OpenDSS gives lines that it joins the rating of one of them.
-STUDIED_WHOLE = frozenset({"reduce"})
+# Left out with words of their own.
+WORDS_OF_WHOLE = {
+    "reduce": "the circuit is studied whole, since lines that OpenDSS joins have the rating of one of them",
+    "makeposseq": "the circuit is studied with its three phases, which a site has, and not in its positive sequence",
+}
+STUDIED_WHOLE = frozenset(WORDS_OF_WHOLE)
+# Of these, what leaves one phase in the place of three.
+ONE_PHASE = frozenset({"makeposseq"})
 # Of those left out, the ones that make what they ask about the object that `MORE` goes on with.
 ASKS = frozenset({"?"})
 
@@ -87,6 +92,8 @@ OPTIONS_LEFT_OUT = frozenset(
 )  # fmt: skip
 # Puts the share of its emergency rating, be it OpenDSS's 600 A, in the place of every line's stated rating.
 OPTIONS_OF_RATINGS = frozenset({"%normal"})
+# Where what a file names by a path of its own lies from now on, as behind `cd`.
+OPTIONS_OF_FOLDERS = frozenset({"datapath"})
 # Would write reports while it solves.
 OPTIONS_OF_REPORTS = frozenset(
     {"demandinterval", "diverbose", "log", "overloadreport", "querylog", "recorder", "voltexceptionreport"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from g2g_opt.circuit.script_file.tokens import Parameter, ScriptError, parameters
 
@@ -51,6 +51,13 @@ def _take(name: str, given: Sequence[Parameter], found: dict[str, set[str]], wir
             wired.add(name)
         elif word in RATINGS:
             own.add(word)
+
+
+def reaches(pattern: str, names: Iterable[str]) -> list[str] | None:
+    """Which of some names a batch edit of a pattern reaches; None of one that is not read (see `_reaches`)."""
+    if _READ_PATTERN.fullmatch(pattern) is None:
+        return None
+    return [name for name in names if _reaches(pattern, name)]
 
 
 def _reaches(pattern: str, name: str) -> bool:

@@ -25,8 +25,9 @@ def changes_of_missing(commands: Sequence[str], places: Sequence[str]) -> list[s
             made.add((new[1] or new[2]).lower())
         elif (change := _CHANGE.match(command)) is not None:
             name = change[1] or change[2]
-            if "." in name and "*" not in name and name.lower() not in made:
-                hint = did_you_mean(name, made)
+            if "." in name and name.lower() not in made:
+                every = f" (BatchEdit {name.replace('.*', '..*')} changes all)" if name.endswith(".*") else ""
+                hint = every or did_you_mean(name, made)
                 told = "there is no such element, and nothing is changed"
                 found.append(f"{place}: {command.split()[0]} {name}; {told}{hint}")
     return found

@@ -13,16 +13,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from g2g_opt.circuit.script_file import allow_list as allowed
+from g2g_opt.circuit.script_file.data_paths import with_whole_path
 from g2g_opt.circuit.script_file.described_elements import first_behind_clear
 from g2g_opt.circuit.script_file.files import CircuitFiles
 from g2g_opt.circuit.script_file.line_copies import with_copied_impedances
 from g2g_opt.circuit.script_file.missing_elements import changes_of_missing
+from g2g_opt.circuit.script_file.stated_of_one_phase import raise_on_one_phase
 from g2g_opt.circuit.script_file.tokens import (
     Parameter,
     ScriptError,
     only_value,
     parameters,
-    quoted,
     script_lines,
 )
 from g2g_opt.errors import InputError, did_you_mean
@@ -34,7 +35,6 @@ _LINES_MAX = 10_000_000
 # Without an equals sign no variable names a file of an array.
 _VARIABLE_VALUE = re.compile(r"[\w.+\-*/^ \t,|%:\\@]*")
 _TRACES = "its traces and reports are not written"
-_WHOLE = "the circuit is studied whole, since lines that OpenDSS joins have the rating of one of them"
 _REPORTS = "reports and drawings of OpenDSS are not made"
 
 
@@ -82,6 +82,7 @@ def read_edits(master: Path, edits: Path) -> CircuitScript:
 
 def _script(reader: _Reader, edits: Path | None) -> CircuitScript:
     own = len(reader.commands)
+    raise_on_one_phase(reader.commands, reader.places, reader.n_three_phase)
     if edits is not None:
         reader.edit(edits)
     commands = tuple(with_copied_impedances(reader.commands, reader.solved))
@@ -96,6 +97,7 @@ class _Reader:
     places: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     solved: list[int] = field(default_factory=list)  # places of what stands for the file's own solutions
+    n_three_phase: list[int] = field(default_factory=list)  # how many commands stand ahead of every MakePosSeq
     _open: list[Path] = field(default_factory=list)
     _folder: Path = field(init=False)
     _place: str = ""
@@ -229,7 +231,9 @@ class _Reader:
         elif verb in allowed.REPORTS or verb in allowed.STUDIED_WHOLE:
             # What it reports on may be what OpenDSS goes on with.
             self._kind = ""
-            self._leave_out(f"{verb}; {_REPORTS if verb in allowed.REPORTS else _WHOLE}")
+            self._leave_out(f"{verb}; {allowed.WORDS_OF_WHOLE.get(verb, _REPORTS)}")
+            if verb in allowed.ONE_PHASE:
+                self.n_three_phase.append(len(self.commands))
         else:
             raise ScriptError(f"the command {verb!r} does not describe or solve a network; {_CONSENT}")
 
@@ -350,7 +354,7 @@ class _Reader:
                     self._leave_out(f"{name}={parameter.value} of a {kind}; {_TRACES}")
                 continue
             named = Parameter(name, parameter.value, parameter.quote)
-            passed.append(self._with_file(named) if what == "file" else self._with_array_file(named))
+            passed.append(with_whole_path(named, self.files, self._folder, is_file=what == "file"))
         return passed
 
     def _options(self, verb: str, given: list[Parameter]) -> list[Parameter]:
@@ -370,31 +374,11 @@ class _Reader:
                 self._leave_out(f"{verb} {name}={parameter.value}; ratings are those that are stated")
             elif name == "mode" and allowed.begins_from_a_solution(parameter.value):
                 self._leave_out(f"{verb} mode={parameter.value}; a study is a snapshot")
+            elif name in allowed.OPTIONS_OF_FOLDERS:
+                self._folder = self.files.folder(parameter.value, self._folder)
             elif name in allowed.OPTIONS_PASSED:
-                passed.append(self._with_array_file(Parameter(name, parameter.value, parameter.quote)))
+                named = Parameter(name, parameter.value, parameter.quote)
+                passed.append(with_whole_path(named, self.files, self._folder))
             else:
                 raise ScriptError(f"the option {name}={parameter.value} is not allowed in a circuit file; {_CONSENT}")
         return passed
-
-    def _with_file(self, named: Parameter) -> Parameter:
-        path = self.files.data(named.value.strip(), self._folder)
-        return Parameter(named.name, str(path), '"')
-
-    def _with_array_file(self, named: Parameter) -> Parameter:
-        """An array that lies in a file, (file=values.csv, col=2), by the file's whole path."""
-        if "=" not in named.value:
-            return named
-        if "@" in named.value.partition("=")[0]:
-            # OpenDSS would put the variable's value there, up to a dot or a caret.
-            raise ScriptError(f"{named} holds a variable where the name of a value is expected")
-        first, *rest = parameters(named.value)
-        word = allowed.array_file_word(first.name or "")
-        if any("file" in p.word for p in rest):
-            raise ScriptError(f"{named} names a file in a way that cannot be followed")
-        if word is None:
-            return named
-        path = self.files.data(first.value, self._folder)
-        # OpenDSS puts what it is told about a property by Class.name.property=value into double quotes once more.
-        within = quoted(str(path), but='"')
-        words = quoted(" ".join([f"{word}={within}", *(str(p) for p in rest)]))
-        return Parameter(named.name, words[1:-1], words[0])
