@@ -217,10 +217,12 @@ class FlowCall(NamedTuple):
     """Power flows to `tolerance_pu` in at most `max_iterations`, both of one place.
 
     One that `begins` a step trusts no state, and leaves lanes that are stubborn to Python. Ports outside their windows
-    are told of the slots that are `watched`.
+    are told of the slots that are `watched`. `rare` are the addresses of kernels that few circuits and few calls need
+    (`CORRECT_HELD`, ...), 0 until somebody does: they are not compiled before.
     """
 
     flow: Flow
+    rare: Ints1
     watched: Bools1
     tolerance_pu: Floats1
     max_iterations: Ints1
@@ -228,3 +230,6 @@ class FlowCall(NamedTuple):
 
 
 read_call = reader(FlowCall)
+
+# Kernels that few flows need, by their places among the addresses of a call.
+CORRECT_HELD, KEEP_LANES, PUT_LANES_BACK, N_RARE = range(4)
