@@ -54,6 +54,7 @@ def add_live_commands(parser: argparse.ArgumentParser) -> None:
 def _add_key(commands: Commands) -> None:
     parser = commands.add_parser("key", help="make a key for allocator and nodes to share")
     parser.description = "Write 32 random bytes to a file that only you can read; copy it to every machine of the run."
+    parser.epilog = "Example: g2g live key run.key"
     parser.add_argument("file", type=Path)
     parser.set_defaults(run=_run_key)
 
