@@ -310,6 +310,9 @@ def _run_node(options: argparse.Namespace, console: Console) -> int:
 
     asyncio.run(live())
     show_tally(console, tally)
+    if not tally["allocations"]:
+        console.print(f"no allocation came from {options.allocator}", markup=False)
+        return 1
     return 0
 
 
@@ -369,6 +372,9 @@ def _run_campaign(options: argparse.Namespace, console: Console) -> int:
 
 def show_tally(console: Console, tally: Any) -> None:
     """Everything that was counted, in words."""
+    if not tally.told():
+        console.print("nothing happened: no message came")
+        return
     table = Table("counted", "", title="what happened")
     table.columns[1].justify = "right"
     for words, count in tally.told():
