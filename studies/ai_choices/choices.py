@@ -115,4 +115,3 @@ PUBLISHED_CHOICES = (
         for gpu in ("H100", "B200")
     ),
 )
-COMPARISONS = tuple(dict.fromkeys(choice.comparison for choice in PUBLISHED_CHOICES))

@@ -54,6 +54,7 @@ def add_live_commands(parser: argparse.ArgumentParser) -> None:
 def _add_key(commands: Commands) -> None:
     parser = commands.add_parser("key", help="make a key for allocator and nodes to share")
     parser.description = "Write 32 random bytes to a file that only you can read; copy it to every machine of the run."
+    parser.epilog = "Example: g2g live key run.key"
     parser.add_argument("file", type=Path)
     parser.set_defaults(run=_run_key)
 
@@ -309,6 +310,9 @@ def _run_node(options: argparse.Namespace, console: Console) -> int:
 
     asyncio.run(live())
     show_tally(console, tally)
+    if not tally["allocations"]:
+        console.print(f"no allocation came from {options.allocator}", markup=False)
+        return 1
     return 0
 
 
@@ -368,6 +372,9 @@ def _run_campaign(options: argparse.Namespace, console: Console) -> int:
 
 def show_tally(console: Console, tally: Any) -> None:
     """Everything that was counted, in words."""
+    if not tally.told():
+        console.print("nothing happened: no message came")
+        return
     table = Table("counted", "", title="what happened")
     table.columns[1].justify = "right"
     for words, count in tally.told():

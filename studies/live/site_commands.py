@@ -168,7 +168,11 @@ def _plan_of(options: argparse.Namespace, kind: str) -> Any:
     from studies.shared.workload import GPU_RATED_KW, measured_models
 
     models = measured_models(options.model or _MODELS, options.gpu, None, None, None, options.batch_size)
-    servers = max(1, round(options.mw * 1e3 / (GPUS_PER_SERVER * (GPU_RATED_KW + BASE_KW_PER_GPU))))
+    server_kw = GPUS_PER_SERVER * (GPU_RATED_KW + BASE_KW_PER_GPU)
+    servers = round(options.mw * 1e3 / server_kw)
+    if servers < 1:
+        words = f"a server of {GPUS_PER_SERVER} GPUs is rated for {server_kw / 1e3:.4g} MW; give that or more"
+        raise InputError(f"--mw {options.mw:g}: {words}")
     site = sized_site("site", options.bus, models, servers, BASE_KW_PER_GPU)
     policy: Any = kind
     return Plan((site,), policy=Policy(policy)), Scenario(name="live", duration_s=options.duration_s, dt_s=Fraction(1))

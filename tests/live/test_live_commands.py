@@ -64,6 +64,28 @@ def test_an_address_that_cannot_be_listened_on_is_named(
     assert "nowhere.invalid:5555: " in capsys.readouterr().err
 
 
+def test_nodes_that_were_never_answered_say_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = ["live", "node", "--allocator", f"127.0.0.1:{port}", "--duration-s", "0.5", "--period-s", "0.1"]
+    assert main([*words, "--record", str(tmp_path)]) == 1
+    assert f"no allocation came from 127.0.0.1:{port}" in " ".join(capsys.readouterr().out.split())
+
+
+def test_an_allocator_that_nobody_joined_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["live", "allocator", "--listen", "127.0.0.1:0", "--duration-s", "0.2", "--record", str(tmp_path)]
+    assert main(words) == 0
+    assert "nothing happened: no message came" in capsys.readouterr().out
+
+
+def test_an_emulated_site_has_a_server_at_least(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One of fewer MW was made one of a server in silence."""
+    words = ["live", "datacenter", "--emulate", "--duration-s", "10", "--speed", "100", "--out", str(tmp_path)]
+    assert main([*words, "--mw", "0.0001"]) == 2
+    assert "--mw 0.0001: a server of 8 GPUs is rated for 0.00" in capsys.readouterr().err
+
+
 def test_allocator_and_nodes_of_two_processes_meet_with_a_key(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

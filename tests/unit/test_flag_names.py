@@ -1,4 +1,4 @@
-"""Names of options end in the unit of what they take, as names of fields do."""
+"""Names of options end in the unit of what they take, as names of fields do; every help has an example."""
 
 from __future__ import annotations
 
@@ -70,6 +70,19 @@ def test_an_option_whose_value_is_a_unit_ends_in_it() -> None:
         if not name.endswith(f"-{METAVARS[str(action.metavar)]}")
     }
     assert wrong == set()
+
+
+def test_the_help_of_every_command_ends_with_an_example() -> None:
+    def parsers_of(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+        yield parser
+        for action in parser._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                for below in action.choices.values():
+                    yield from parsers_of(below)
+
+    assert [
+        one.prog for one in parsers_of(parser_of(EVERY)) if one.prog.split(" --")[0] not in (one.epilog or "")
+    ] == []
 
 
 def test_the_beginning_of_a_name_is_read_where_no_other_begins_so(capsys: pytest.CaptureFixture[str]) -> None:
