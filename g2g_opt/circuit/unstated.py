@@ -48,12 +48,6 @@ def unstated_notes(circuit: Circuit) -> tuple[str, ...]:
             "times that to ground",
         ),
         (
-            _phases_of_remote_buses(circuit),
-            "regulators that look at another phase than the first of a remote bus, of which OpenDSS knows one "
-            "conductor: they do not see its voltage and run to an end of their range or come to no rest; name the "
-            "phase at the bus (bus=far.3) and leave ptphase at 1",
-        ),
-        (
             _switches_by_normal(circuit),
             "switches in the state that `normal` names, as it stands behind `state` or alone; EPRI's OpenDSS 10.1 "
             "leaves them in their `state`, or closed; name `state` last",
@@ -113,15 +107,6 @@ def _between_conductors(circuit: Circuit) -> list[str]:
             if abs(first) < _TO_GROUND * abs(first - second):
                 found[settings.element] = None
     return list(found)
-
-
-def _phases_of_remote_buses(circuit: Circuit) -> list[str]:
-    found = []
-    for name in in_service(circuit, "regcontrol"):
-        own = ElementProperties(circuit, name)
-        if (bus := own.text("bus")) and own.phase("ptphase") > 1:
-            found.append(f"{name} (phase {own.text('ptphase')} of {bus.lower()})")
-    return found
 
 
 def _switches_by_normal(circuit: Circuit) -> list[str]:

@@ -9,6 +9,7 @@ import pytest
 
 from g2g_opt.base_case import solve_base_case
 from g2g_opt.circuit.opendss_circuit import Circuit
+from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.feeder_description import describe_feeder, unassessed_notes
 
@@ -277,17 +278,17 @@ REGULATOR = (
 )
 
 
-@pytest.mark.parametrize(
-    ("looks_at", "tap"), [("bus=far ptphase=3", 1.1), ("bus=far.3", 1.0), ("bus=far", 1.0), ("ptphase=3", 1.0)]
-)
-def test_a_regulator_that_looks_at_another_phase_of_a_remote_bus_is_named(
-    tmp_path: Path, looks_at: str, tap: float
-) -> None:
-    """It sees no voltage there, which would be within its band, and raises its tap to the end."""
-    control = f"New RegControl.r transformer=reg winding=2 vreg=120 band=2 ptratio=60 remoteptratio=60 {looks_at}"
-    found = [note for note in notes(tmp_path, *REGULATOR, control) if "remote bus" in note]
-    assert len(found) == int(tap > 1.0)
-    if found:
-        assert found[0].endswith("regcontrol.r (phase 3 of far)")
-    settled = Feeder.from_dss(tmp_path / "master.dss").compiled_taps["r"]
-    assert settled == pytest.approx(tap)
+LOOKING = "New RegControl.r transformer=reg winding=2 vreg=120 band=2 ptratio=60 remoteptratio=60"
+
+
+@pytest.mark.parametrize("looks_at", ["bus=far.3", "bus=far", "ptphase=3"])
+def test_a_regulator_that_looks_at_what_opendss_reads_stays_where_it_is(tmp_path: Path, looks_at: str) -> None:
+    notes(tmp_path, *REGULATOR, f"{LOOKING} {looks_at}")
+    assert Feeder.from_dss(tmp_path / "master.dss").compiled_taps["r"] == pytest.approx(1.0)
+
+
+def test_a_regulator_that_looks_at_another_phase_of_a_remote_bus_is_refused(tmp_path: Path) -> None:
+    """Its tap is what memory makes of it: 1.1, sometimes 0.9, or it comes to no rest."""
+    with pytest.raises(InputError, match=r"regcontrol\.r looks at phase 3 of the remote bus far, .*\(bus=far\.3\)"):
+        notes(tmp_path, *REGULATOR, f"{LOOKING} bus=far ptphase=3")
+    notes(tmp_path, *REGULATOR, f"{LOOKING} bus=far ptphase=3 enabled=no")
