@@ -97,6 +97,10 @@ def load_branches(circuit: Circuit) -> list[LoadBranch]:
             if not np.isfinite(figures).all():
                 kv, kw, kvar = figures
                 raise InputError(f"load.{name} is no finite load: {kv:g} kV, {kw:g} kW, {kvar:g} kvar")
+            if figures[0] <= 0.0:
+                raise InputError(
+                    f"load.{name} is stated for {figures[0]:g} kV, at which nothing draws power; state its kv"
+                )
             found.append(
                 LoadBranch(
                     name=name,

@@ -13,11 +13,11 @@ _SHOWN = 8
 
 
 def loads_to_ground(circuit: Circuit, loads: Sequence[LoadBranch], buses: Mapping[str, Bus]) -> list[str]:
-    """Names of the loads ("load.a"), but impedances, with a branch to ground at a bus of three wires."""
+    """Names of the loads ("load.a"), but impedances, with a branch to ground at a bus that floats."""
     found = []
     for load in loads:
         ends = [a for a, b in load.branch_nodes() if b < 0 <= a]
-        if load.model != _IMPEDANCE and any(buses[circuit.node_bus[end]].three_wire for end in ends):
+        if load.model != _IMPEDANCE and any(buses[circuit.node_bus[end]].floats for end in ends):
             found.append(f"load.{load.name}")
     return found
 

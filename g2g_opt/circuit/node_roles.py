@@ -229,9 +229,9 @@ def _classify(
     usual = {*named, 4} if 1 <= neutral <= 3 else named or {int(number) for number in numbers}
     kept = [k for k in range(len(numbers)) if stiff[k] and k != at_neutral and int(numbers[k]) in usual]
     kept.sort(key=lambda k: int(numbers[k]))
-    three_wire, zero_over_positive = False, 0.0
+    three_wire, floats, zero_over_positive = False, False, 0.0
     if len(kept) > 1:
-        three_wire, zero_over_positive = _lacks_neutral(block, open_v, kept, at_neutral, own_va)
+        three_wire, floats, zero_over_positive = _lacks_neutral(block, open_v, kept, at_neutral, own_va)
     if not three_wire:
         # Not by its own impedances, but by what stands there: a lateral behind an open conductor.
         reference = served_v[at_neutral] if at_neutral >= 0 else 0.0
@@ -267,6 +267,7 @@ def _classify(
         legs=legs,
         beyond=beyond,
         zero_over_positive=zero_over_positive,
+        floats=floats,
     )
 
 
@@ -331,9 +332,9 @@ def _has_high_leg(bus: Bus, to_neutral: Complexes) -> bool:
 
 def _lacks_neutral(
     block: Complexes, open_v: Complexes, phases: Sequence[int], neutral: int, own_va: float
-) -> tuple[bool, float]:
-    """Whether the phases lack a path for zero-sequence current, or a star of voltages, against their neutral; and of a
-    poor path its impedance over that of the positive sequence (0 of any other).
+) -> tuple[bool, bool, float]:
+    """Whether the phases lack a path for zero-sequence current, or a star of voltages, against their neutral; whether
+    it is the path; and of a poor one its impedance over that of the positive sequence (0 of any other).
     """
     z = block[np.ix_(phases, phases)]
     v = open_v[list(phases)]
@@ -341,15 +342,15 @@ def _lacks_neutral(
         z = z - block[list(phases), neutral][:, None] - block[neutral, list(phases)][None, :] + block[neutral, neutral]
         v = v - open_v[neutral]
     if np.abs(v).max() > _STAR * np.abs(v).min():
-        return True, 0.0
+        return True, False, 0.0
     pairs = np.triu_indices(len(phases), 1)
     own = np.diag(z)
     positive = (own[:, None] + own[None, :] - z - z.T)[pairs].mean() / 2.0
     zero = z.sum() / len(phases)
     if abs(zero) <= _SURE_ZERO_SEQUENCE * abs(positive):
-        return False, 0.0
+        return False, False, 0.0
     charging = zero.imag < -abs(zero.real)
     carried_va = (np.abs(v[:, None] - v[None, :])[pairs] ** 2).mean() / abs(zero)
     if charging or carried_va < own_va:
-        return True, 0.0
-    return False, float(f"{abs(zero) / abs(positive):.3g}") if carried_va < _POOR * own_va else 0.0
+        return True, True, 0.0
+    return False, False, float(f"{abs(zero) / abs(positive):.3g}") if carried_va < _POOR * own_va else 0.0

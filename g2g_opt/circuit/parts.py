@@ -28,6 +28,7 @@ class Bus:
 
     `neutral` is the node number of its neutral conductor (0: ground is the neutral); `three_wire` says that it has no
     neutral: no path for zero-sequence current, so that voltages are judged and sites connected phase to phase.
+    `floats` says that it is for want of such a path, and not by voltages to ground as of a delta with a high leg.
     `legs` says that two phases are the legs of one winding, 180 degrees apart, as of a 120/240 V service, with no other
     phase or a high leg (208 V to the neutral, 240 V to either leg) beside them.
     `zero_over_positive` is its zero- over its positive-sequence impedance where zero-sequence current has a path, but a
@@ -47,6 +48,7 @@ class Bus:
     legs: bool = False
     beyond: tuple[int, ...] = ()
     zero_over_positive: float = 0.0
+    floats: bool = False
 
     @property
     def three_phases(self) -> tuple[int, ...]:

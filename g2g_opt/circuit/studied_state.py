@@ -22,7 +22,7 @@ from g2g_opt.circuit.frequencies import raise_on_silent_sources
 from g2g_opt.circuit.inverters import is_without_mode, read_inverters
 from g2g_opt.circuit.missed_targets import missed_targets
 from g2g_opt.circuit.opendss_circuit import SETTLING_ROUNDS, Circuit
-from g2g_opt.circuit.overrun_buffers import raise_on_overrun
+from g2g_opt.circuit.overrun_buffers import raise_on_overrun, raise_on_unread_phases
 from g2g_opt.circuit.own_units import units_in_words
 from g2g_opt.circuit.positive_sequence import counted_once
 from g2g_opt.circuit.protection import Protection
@@ -57,11 +57,12 @@ class StudiedState:
 def studied_state(commands: Sequence[str], at: datetime | None = None) -> StudiedState:
     """The state of the circuit that `commands` build; see the module. At an hour, that of its own shapes.
 
-    Raises `InputError` as `studied_hour`, `raise_on_overrun`, `raise_on_same_names`, `raise_on_silent_sources`,
-    `raise_on_singular_sources` and `counted_once` do.
+    Raises `InputError` as `studied_hour`, `raise_on_overrun`, `raise_on_unread_phases`, `raise_on_same_names`,
+    `raise_on_silent_sources`, `raise_on_singular_sources` and `counted_once` do.
     """
     circuit = Circuit(commands)
     raise_on_overrun(circuit)
+    raise_on_unread_phases(circuit)
     raise_on_silent_sources(circuit)
     raise_on_singular_sources(circuit)
     raise_on_same_names(circuit)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from g2g_opt.circuit.element_names import named
 from g2g_opt.circuit.element_properties import ElementProperties
-from g2g_opt.circuit.elements import in_service
+from g2g_opt.circuit.elements import elements, in_service
 from g2g_opt.circuit.inverters import read_inverters
 from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.errors import listed
@@ -16,6 +16,7 @@ _CURVE_FROM_PU, _CURVE_TO_PU = 0.8, 1.2
 # A voltage to ground that is less than this of the one between an inverter's conductors is none between a phase and a
 # neutral.
 _TO_GROUND = 0.8
+_OF_PHASES = frozenset({"line", "load", "capacitor", "reactor", "generator", "pvsystem", "storage"})
 _SHOWN = 8
 
 
@@ -32,6 +33,11 @@ def unstated_notes(circuit: Circuit) -> tuple[str, ...]:
             "neutrals, so that nothing beyond them has a source, or a voltage base of its own; state a Transformer",
         ),
         (
+            _doubled_conductors(circuit),
+            "elements of more phases than the nodes that a bus of theirs names, whose further conductors OpenDSS puts "
+            "at the nodes of their numbers, so that two lie at one; state phases, or name a node for each",
+        ),
+        (
             _third_windings(circuit),
             "transformers of three windings of which the third has 35 and 30 % to the others, OpenDSS's defaults "
             "whatever xhl is; state xht and xlt",
@@ -46,12 +52,6 @@ def unstated_notes(circuit: Circuit) -> tuple[str, ...]:
             "inverters of one phase between two conductors, of which an InvControl compares the first one's voltage to "
             "ground with their kV, so that it sees half their voltage, or 0.58 of it; state phases=2, and a kV of 1.73 "
             "times that to ground",
-        ),
-        (
-            _phases_of_remote_buses(circuit),
-            "regulators that look at another phase than the first of a remote bus, of which OpenDSS knows one "
-            "conductor: they do not see its voltage and run to an end of their range or come to no rest; name the "
-            "phase at the bus (bus=far.3) and leave ptphase at 1",
         ),
         (
             _switches_by_normal(circuit),
@@ -71,6 +71,22 @@ def _short_of_vars(circuit: Circuit) -> list[str]:
             stated = circuit.stated_properties()
             if not {"kva", "kvarmax", "kvarmaxabs"} & set(stated):
                 found.append(name)
+    return found
+
+
+def _doubled_conductors(circuit: Circuit) -> list[str]:
+    found = []
+    for kind, name in elements(circuit):
+        if kind not in _OF_PHASES or not circuit.ask("CktElement_Get_Enabled"):
+            continue
+        n_phases = circuit.ask("CktElement_Get_NumPhases")
+        for bus in circuit.ask_array("CktElement_Get_BusNames", "char*"):
+            stated = [int(node) for node in bus.split(".")[1:]]
+            # The conductors that no node is named for lie at the nodes of their own numbers.
+            nodes = [*stated, *range(len(stated) + 1, n_phases + 1)]
+            if stated and len(set(nodes[:n_phases])) < n_phases > len(stated):
+                found.append(f"{kind}.{name} ({n_phases} phases at {bus.lower()})")
+                break
     return found
 
 
@@ -113,15 +129,6 @@ def _between_conductors(circuit: Circuit) -> list[str]:
             if abs(first) < _TO_GROUND * abs(first - second):
                 found[settings.element] = None
     return list(found)
-
-
-def _phases_of_remote_buses(circuit: Circuit) -> list[str]:
-    found = []
-    for name in in_service(circuit, "regcontrol"):
-        own = ElementProperties(circuit, name)
-        if (bus := own.text("bus")) and own.phase("ptphase") > 1:
-            found.append(f"{name} (phase {own.text('ptphase')} of {bus.lower()})")
-    return found
 
 
 def _switches_by_normal(circuit: Circuit) -> list[str]:

@@ -55,6 +55,35 @@ def test_what_has_one_solution_is_not_named(tmp_path: Path, conn: str, model: in
     assert not [words for words in unassessed_notes(feeder(tmp_path, conn, model)) if "nothing else leads" in words]
 
 
+HIGH_LEG = """Clear
+New Circuit.c basekv=12.47 bus1=s mvasc3=500 mvasc1=400
+New Transformer.lighting phases=1 windings=3 buses=[s.1.2 h.1.0 h.0.2] kvs=[12.47 .12 .12] kvas=[50 50 50] xhl=2 xht=2 xlt=1.3
+New Transformer.power phases=1 windings=2 buses=[s.2.3 h.2.3] kvs=[12.47 .24] kvas=[25 25] xhl=2 %loadloss=1
+New Load.lamps phases=1 bus1=h.1 kv=.12 kw=5
+New Load.motor bus1=h kv=.24 kw=9 conn=delta
+Set VoltageBases=[12.47 .24]
+CalcVoltageBases
+"""
+FAULT = """Clear
+New Circuit.c basekv=12.47 bus1=s mvasc3=500 mvasc1=400
+New Line.l bus1=s bus2=a r1=.2 x1=.4 r0=.5 x0=1.1 length=1
+New Load.a bus1=a kv=12.47 kw=300
+New Fault.f bus1=a.1 phases=1
+Set VoltageBases=[12.47]
+CalcVoltageBases
+"""
+
+
+@pytest.mark.parametrize("text", [HIGH_LEG, FAULT])
+def test_loads_beside_an_earthed_winding_are_not_named_whatever_voltages_stand_there(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "own.dss"
+    path.write_text(text)
+    own = Feeder.from_dss(path)
+    assert any(bus.three_wire for bus in own.buses.values())
+    assert not [words for words in own.unstated_notes if "nothing else leads" in words]
+    load_jacobian(own.commands, tuple(own.buses.values()))
+
+
 def test_such_a_circuit_is_for_opendss_with_that_cause(tmp_path: Path) -> None:
     """The batch engine took another place of the neutral, and answers were up to 7e-4 pu from OpenDSS's."""
     own = feeder(tmp_path)

@@ -9,6 +9,7 @@ import pytest
 
 from g2g_opt.base_case import solve_base_case
 from g2g_opt.circuit.opendss_circuit import Circuit
+from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.feeder_description import describe_feeder, unassessed_notes
 
@@ -270,6 +271,32 @@ def test_what_acts_by_a_default_stands_in_answers_as_well(tmp_path: Path) -> Non
     assert describe_feeder(feeder).count(note) == 1
 
 
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        (("New Line.l3 bus1=mid.2 bus2=far.2 r1=.2 x1=.4", "New Load.f bus1=far.2 phases=1 kv=7.2 kw=9"), "line.l3"),
+        (("New Linecode.c nphases=3 r1=.2 x1=.4", "New Line.l3 bus1=mid.2 bus2=far.2 phases=1 linecode=c"), "line.l3"),
+        (("New Load.m bus1=mid.3 kv=12.47 kw=9",), "load.m"),
+        (("New Load.m bus1=mid.1 kv=12.47 kw=9",), ""),
+        (("New Load.m phases=1 bus1=mid.3 kv=7.2 kw=9",), ""),
+        (("New Line.l3 phases=1 bus1=mid.2 bus2=far.2 r1=.2 x1=.4", "New Load.f bus1=far.2 phases=1 kv=7.2 kw=9"), ""),
+        (("New Line.l6 phases=6 bus1=mid.1.2.3.1.2.3 bus2=far.1.2.3.4.5.6 r1=.2 x1=.4",), ""),
+    ],
+)
+def test_conductors_that_share_a_node_since_their_bus_names_too_few_are_named(
+    tmp_path: Path, lines: tuple[str, ...], told: str
+) -> None:
+    """A line of three phases from mid.2 has two of them at node 2, whatever its author had in mind."""
+    found = [note for note in notes(tmp_path, *lines) if "two lie at one" in note]
+    assert [told in note.rpartition(": ")[2] for note in found] == ([True] if told else [])
+
+
+def test_a_load_for_no_voltage_is_refused_by_name(tmp_path: Path) -> None:
+    """The power flow did not converge, and what was said to be too much was the load."""
+    with pytest.raises(InputError, match=r"load\.zero is stated for 0 kV"):
+        notes(tmp_path, "New Load.zero bus1=mid kv=0 kw=50")
+
+
 REGULATOR = (
     "New Transformer.reg phases=3 windings=2 buses=[mid after] kvs=[12.47 12.47] kvas=[5000 5000] xhl=1",
     "New Line.two bus1=after bus2=far r1=0.1 x1=0.2 length=1 units=km",
@@ -277,17 +304,17 @@ REGULATOR = (
 )
 
 
-@pytest.mark.parametrize(
-    ("looks_at", "tap"), [("bus=far ptphase=3", 1.1), ("bus=far.3", 1.0), ("bus=far", 1.0), ("ptphase=3", 1.0)]
-)
-def test_a_regulator_that_looks_at_another_phase_of_a_remote_bus_is_named(
-    tmp_path: Path, looks_at: str, tap: float
-) -> None:
-    """It sees no voltage there, which would be within its band, and raises its tap to the end."""
-    control = f"New RegControl.r transformer=reg winding=2 vreg=120 band=2 ptratio=60 remoteptratio=60 {looks_at}"
-    found = [note for note in notes(tmp_path, *REGULATOR, control) if "remote bus" in note]
-    assert len(found) == int(tap > 1.0)
-    if found:
-        assert found[0].endswith("regcontrol.r (phase 3 of far)")
-    settled = Feeder.from_dss(tmp_path / "master.dss").compiled_taps["r"]
-    assert settled == pytest.approx(tap)
+LOOKING = "New RegControl.r transformer=reg winding=2 vreg=120 band=2 ptratio=60 remoteptratio=60"
+
+
+@pytest.mark.parametrize("looks_at", ["bus=far.3", "bus=far", "ptphase=3"])
+def test_a_regulator_that_looks_at_what_opendss_reads_stays_where_it_is(tmp_path: Path, looks_at: str) -> None:
+    notes(tmp_path, *REGULATOR, f"{LOOKING} {looks_at}")
+    assert Feeder.from_dss(tmp_path / "master.dss").compiled_taps["r"] == pytest.approx(1.0)
+
+
+def test_a_regulator_that_looks_at_another_phase_of_a_remote_bus_is_refused(tmp_path: Path) -> None:
+    """Its tap is what memory makes of it: 1.1, sometimes 0.9, or it comes to no rest."""
+    with pytest.raises(InputError, match=r"regcontrol\.r looks at phase 3 of the remote bus far, .*\(bus=far\.3\)"):
+        notes(tmp_path, *REGULATOR, f"{LOOKING} bus=far ptphase=3")
+    notes(tmp_path, *REGULATOR, f"{LOOKING} bus=far ptphase=3 enabled=no")
