@@ -23,7 +23,7 @@ from studies.running.inputs import InputsChangedError, check_inputs, code_versio
 from studies.running.kept_inputs import KeptInputs, keep_inputs, kept_inputs
 from studies.running.ledger import Entry, Ledger, exists
 from studies.running.local_workers import Workers
-from studies.running.other_question import differences
+from studies.running.stored_question import differences
 from studies.running.study_folder import DiskFullError, StorageError, StudyFolder, sync_folder, write_whole, writing
 from studies.running.worker import Ended, Job
 from studies.shared.task import Question, TaskResult
