@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Any
 
 from g2g_opt.circuit.branches import read_branches
+from g2g_opt.circuit.bus_names import bus_named
 from g2g_opt.circuit.copies import copied_notes
 from g2g_opt.circuit.direct import open_direct
 from g2g_opt.circuit.elements import load_branches
@@ -37,15 +38,12 @@ from g2g_opt.circuit.studied_hour import read_hour
 from g2g_opt.circuit.studied_state import studied_state
 from g2g_opt.circuit.unstated import unstated_notes
 from g2g_opt.data_files import data_path
-from g2g_opt.errors import InputError, listed, number_of, shown, unknown_name
+from g2g_opt.errors import InputError, listed, number_of, unknown_name
 from g2g_opt.feeder_tables import dss_commands
 from g2g_opt.reading import user_path
 from g2g_opt.tap_position import TapPosition
 
 logger = logging.getLogger(__name__)
-
-# A bus with the phases that OpenDSS's files write behind it, and several buses in one text.
-_PHASES, _BUS_LIST = re.compile(r"[^.]+(\.\d+)+"), re.compile(r"[,;\s]+")
 
 
 @dataclass(frozen=True)
@@ -184,14 +182,7 @@ class Feeder:
 
     def bus(self, name: str) -> Bus:
         """A bus by name (any case); `InputError` if there is none, or phases or others go with it."""
-        wanted = str(name).strip().lower()
-        if wanted in self.buses:
-            return self.buses[wanted]
-        if set(several := _BUS_LIST.split(wanted)) <= set(self.buses):
-            raise InputError(f"{shown(name)} are several buses; name each by itself: {' and '.join(several)}")
-        if _PHASES.fullmatch(wanted) and (bus := wanted.partition(".")[0]) in self.buses:
-            raise InputError(f"bus {shown(name)} names phases; name the bus alone: {bus}")
-        raise unknown_name("bus", name, self.buses, f"in feeder {self.name}")
+        return bus_named(name, self.buses, f"in feeder {self.name}")
 
     @property
     def site_buses(self) -> tuple[str, ...]:
