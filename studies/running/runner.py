@@ -19,11 +19,11 @@ from pathlib import Path
 from g2g_opt.consent import given_consent
 from g2g_opt.errors import InputError, number_of
 from studies.catalogue import parse_question, question_json, question_toml
+from studies.running.compared_questions import differences
 from studies.running.inputs import InputsChangedError, check_inputs, code_version, inputs_of
 from studies.running.kept_inputs import KeptInputs, keep_inputs, kept_inputs
 from studies.running.ledger import Entry, Ledger, exists
 from studies.running.local_workers import Workers
-from studies.running.stored_question import differences
 from studies.running.study_folder import DiskFullError, StorageError, StudyFolder, sync_folder, write_whole, writing
 from studies.running.worker import Ended, Job
 from studies.shared.task import Question, TaskResult

@@ -175,7 +175,7 @@ def test_code_that_fails_while_it_is_imported_is_told(own_study: Callable[..., N
 @pytest.mark.parametrize(
     "text", ["{", "{}", "[]", '{"study": 3}', "[" * 100_000, '{"study": "os:sep"}', '{"study":"siting","seed":NaN}']
 )
-def test_a_stored_question_that_is_none_is_told(text: str) -> None:
+def test_a_compared_questions_that_is_none_is_told(text: str) -> None:
     with pytest.raises(InputError, match=r"^the stored question"):
         parse_question(text)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from g2g_opt.errors import listed
+from g2g_opt.reading import parse_json
 
 _SHOWN_MAX, _LETTERS = 3, 60
 
@@ -16,7 +17,7 @@ def differences(stored: str, asked: str) -> str:
 
     Both are canonical JSON (`question_json`).
     """
-    there, here = json.loads(stored), json.loads(asked)
+    there, here = (parse_json(text, "the question") for text in (stored, asked))
     if there["study"] != here["study"]:
         return f"study={there['study']}"
     return listed([f"{name}={_short(value)}" for name, value in _others(there, here)], _SHOWN_MAX)
