@@ -45,6 +45,14 @@ def raise_on_same_names(circuit: Circuit) -> None:
         )
 
 
+def raise_on_no_voltage(circuit: Circuit) -> None:
+    """`InputError` on units in service that are stated for no voltage: no node has one that is a number then."""
+    for unit in in_service(circuit, "generator", "pvsystem", "storage"):
+        kv = float(circuit.ask_property(f"{unit}.kv"))
+        if not kv > 0.0:
+            raise InputError(f"{unit} is stated for {kv:g} kV, where nothing gives power; state its kv")
+
+
 def fed_in_kva(circuit: Circuit, element: str) -> complex:
     """What an element feeds in (kW + j kvar) in the latest solution."""
     circuit.activate(element)

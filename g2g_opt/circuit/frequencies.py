@@ -17,8 +17,8 @@ _SHOWN = 8
 
 def raise_on_silent_sources(circuit: Circuit) -> None:
     """Raise `InputError` if every voltage source is of another frequency than the circuit is solved at."""
-    hz = _solved_at(circuit)
-    silent = _silent(circuit, hz)
+    hz = solved_at_hz(circuit)
+    silent = silent_sources(circuit, hz)
     voltages = in_service(circuit, "vsource")
     if voltages and all(name in silent for name in voltages):
         told = ", ".join(f"{name} is of {silent[name]:g} Hz" for name in voltages[:_SHOWN])
@@ -31,8 +31,8 @@ def raise_on_silent_sources(circuit: Circuit) -> None:
 
 def frequency_notes(circuit: Circuit, commands: Sequence[str]) -> tuple[str, ...]:
     """A sentence on sources, and one on other elements, whose frequency (Hz) is not that of the solution."""
-    hz, notes = _solved_at(circuit), []
-    if silent := _silent(circuit, hz):
+    hz, notes = solved_at_hz(circuit), []
+    if silent := silent_sources(circuit, hz):
         notes.append(
             f"sources of another frequency than the circuit is solved at ({hz:g} Hz), which give nothing there, and "
             f"of which a Vsource is a short circuit behind its impedance: {_in_words(silent.items())}"
@@ -52,11 +52,12 @@ def frequency_notes(circuit: Circuit, commands: Sequence[str]) -> tuple[str, ...
     return tuple(notes)
 
 
-def _solved_at(circuit: Circuit) -> float:
+def solved_at_hz(circuit: Circuit) -> float:
+    """The frequency (Hz) at which a circuit is solved."""
     return float(circuit.ask("Solution_Get_Frequency"))
 
 
-def _silent(circuit: Circuit, hz: float) -> dict[str, float]:
+def silent_sources(circuit: Circuit, hz: float) -> dict[str, float]:
     """Sources in service, with their frequency, that give nothing at that of the solution."""
     sources = in_service(circuit, "vsource", "isource")
     own = {name: ElementProperties(circuit, name).number("frequency") for name in sources}

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from g2g_opt.circuit.element_properties import ElementProperties
-from g2g_opt.circuit.elements import elements_of, in_service
+from g2g_opt.circuit.elements import elements_of, fed_in_kva, in_service
+from g2g_opt.circuit.frequencies import silent_sources, solved_at_hz
 from g2g_opt.circuit.opendss_circuit import Circuit
-from g2g_opt.errors import InputError
+from g2g_opt.errors import InputError, listed
 
-_THREE, _IDEAL = 3, "i"
+_TWO, _THREE, _IDEAL = 2, 3, "i"
+# Share of what sources give that one of them may take up: two substations feed each other's feeders by less.
+_TAKES = 0.25
+_SHOWN = 4
 _SEQUENCE = {"z1": "positive-sequence", "z0": "zero-sequence"}
 # Beside an impedance so many times larger, rounding is some 1e-4 of what a source of less gives or stands at.
 _NEARLY_NONE = 1e-11
@@ -33,7 +37,8 @@ def raise_on_singular_sources(circuit: Circuit) -> None:
 
 
 def source_notes(circuit: Circuit) -> tuple[str, ...]:
-    """Three-phase sources with a negative zero-sequence impedance (ohm), each in words, with what makes it so.
+    """Three-phase sources with a negative zero-sequence impedance (ohm), each in words, with what makes it so; and
+    sources of a solved circuit that work against each other.
 
     z0 = 3 V^2 / S_1 - 2 z1 is negative where the single-phase short-circuit power S_1 is over 1.5 times the three-phase
     one. OpenDSS has a default for the one that is not stated (S_1 2,100 MVA, I_1 10,540 A), whatever the other says.
@@ -52,4 +57,18 @@ def source_notes(circuit: Circuit) -> tuple[str, ...]:
             "default for the one that is not stated): unbalance and neutral currents near it are not to be relied on; "
             "state MVAsc1 beside MVAsc3, or Isc1 beside Isc3"
         )
-    return tuple(notes)
+    return (*notes, *_working_against_each_other(circuit))
+
+
+def _working_against_each_other(circuit: Circuit) -> list[str]:
+    """A sentence on sources that take up a good part of what others give; none of a circuit with one source."""
+    powers = {source: fed_in_kva(circuit, source).real for source in in_service(circuit, "vsource")}
+    given_kw = sum(kw for kw in powers.values() if kw > 0.0)
+    taking = [f"{source} ({-kw:,.4g} kW)" for source, kw in powers.items() if -kw > _TAKES * given_kw]
+    # One of another frequency is told as such.
+    if len(powers) < _TWO or not taking or silent_sources(circuit, solved_at_hz(circuit)):
+        return []
+    return [
+        f"sources that take up what others give ({given_kw:,.4g} kW in all), as voltages or angles unlike theirs make "
+        f"them (basekv, pu, angle, behind a winding that turns by 30 degrees as well): {listed(taking, _SHOWN)}"
+    ]

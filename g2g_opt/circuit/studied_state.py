@@ -17,7 +17,7 @@ from g2g_opt.circuit.eased_generators import eased_generators
 from g2g_opt.circuit.element_names import as_word
 from g2g_opt.circuit.element_positions import CONTROLS, NOWHERE, OPEN, positions
 from g2g_opt.circuit.element_properties import ElementProperties
-from g2g_opt.circuit.elements import elements, raise_on_same_names
+from g2g_opt.circuit.elements import elements, raise_on_no_voltage, raise_on_same_names
 from g2g_opt.circuit.frequencies import raise_on_silent_sources
 from g2g_opt.circuit.inverters import is_without_mode, read_inverters
 from g2g_opt.circuit.missed_targets import missed_targets
@@ -58,7 +58,7 @@ def studied_state(commands: Sequence[str], at: datetime | None = None) -> Studie
     """The state of the circuit that `commands` build; see the module. At an hour, that of its own shapes.
 
     Raises `InputError` as `studied_hour`, `raise_on_overrun`, `raise_on_unread_phases`, `raise_on_same_names`,
-    `raise_on_silent_sources`, `raise_on_singular_sources` and `counted_once` do.
+    `raise_on_no_voltage`, `raise_on_silent_sources`, `raise_on_singular_sources` and `counted_once` do.
     """
     circuit = Circuit(commands)
     raise_on_overrun(circuit)
@@ -66,6 +66,7 @@ def studied_state(commands: Sequence[str], at: datetime | None = None) -> Studie
     raise_on_silent_sources(circuit)
     raise_on_singular_sources(circuit)
     raise_on_same_names(circuit)
+    raise_on_no_voltage(circuit)
     once, once_words = counted_once(circuit)
     switches, switch_words = switches_as_left(circuit, commands)
     if once or switches:

@@ -57,8 +57,8 @@ def test_what_has_one_solution_is_not_named(tmp_path: Path, conn: str, model: in
 
 HIGH_LEG = """Clear
 New Circuit.c basekv=12.47 bus1=s mvasc3=500 mvasc1=400
-New Transformer.lighting phases=1 windings=3 buses=[s.1.2 h.1.0 h.0.2] kvs=[12.47 .12 .12] kvas=[50 50 50]
-~ xhl=2 xht=2 xlt=1.3
+New Transformer.lighting phases=1 windings=3 buses=[s.1.2 h.1.0 h.0.2] kvs=[12.47 .12 .12]
+~ kvas=[50 50 50] xhl=2 xht=2 xlt=1.3
 New Transformer.power phases=1 windings=2 buses=[s.2.3 h.2.3] kvs=[12.47 .24] kvas=[25 25] xhl=2 %loadloss=1
 New Load.lamps phases=1 bus1=h.1 kv=.12 kw=5
 New Load.motor bus1=h kv=.24 kw=9 conn=delta

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import opendssdirect
@@ -291,10 +292,28 @@ def test_conductors_that_share_a_node_since_their_bus_names_too_few_are_named(
     assert [told in note.rpartition(": ")[2] for note in found] == ([True] if told else [])
 
 
-def test_a_load_for_no_voltage_is_refused_by_name(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "unit", ["Load.zero kw=50", "Generator.zero kw=50", "PVSystem.zero pmpp=50 kva=50", "Storage.zero kwrated=50"]
+)
+def test_what_is_stated_for_no_voltage_is_refused_by_name(tmp_path: Path, unit: str) -> None:
     """The power flow did not converge, and what was said to be too much was the load."""
-    with pytest.raises(InputError, match=r"load\.zero is stated for 0 kV"):
-        notes(tmp_path, "New Load.zero bus1=mid kv=0 kw=50")
+    with pytest.raises(InputError, match=rf"{unit.split()[0].lower()} is stated for 0 kV"):
+        notes(tmp_path, f"New {unit} bus1=mid kv=0")
+    notes(tmp_path, f"New {unit} bus1=mid kv=0 enabled=no")
+
+
+def source_notes(folder: Path, *lines: str) -> tuple[str, ...]:
+    path = folder / "master.dss"
+    path.write_text(MASTER.format(lines="\n".join(lines)))
+    return Feeder.from_dss(path).source_notes
+
+
+@pytest.mark.parametrize("unlike", ["basekv=12.47 pu=1.02 angle=-30", "basekv=69 pu=1.02"])
+def test_sources_that_work_against_each_other_are_named(tmp_path: Path, unlike: str) -> None:
+    """A voltage base was said to be wrong, or a line to be loaded to eleven times its rating."""
+    (note,) = source_notes(tmp_path, f"New Vsource.two bus1=mid {unlike} mvasc3=500 mvasc1=400")
+    assert re.search(r": vsource\.(source|two) \([\d,.e+]+ kW\)$", note)
+    assert source_notes(tmp_path, "New Vsource.two bus1=mid basekv=12.47 pu=1 mvasc3=500 mvasc1=400") == ()
 
 
 REGULATOR = (
