@@ -91,7 +91,9 @@ class CommunicationQuestion(SizeQuestion):
     ] = get_args(StaleRule)
     outages_s: Annotated[
         tuple[DurationS, ...],
-        Flag("--outage-s", "times for which all links are dead, at their worst moment", group=_LINKS),
+        Flag(
+            "--outage-s", "times for which all links are dead, at their worst moment", group=_LINKS, also=("--outage",)
+        ),
     ] = (300.0,)
     outage_start_s: Annotated[
         TimeS | None,

@@ -151,6 +151,7 @@ class HostingCapacityQuestion(SizeQuestion, HourQuestion):
             "flexible operation has to survive that all channels are dead for so long, at its worst moment",
             metavar="S",
             unset="none",
+            also=("--outage",),
         ),
     ] = None
     outage_start_s: Annotated[

@@ -51,8 +51,10 @@ class Storage:
         ),
     ]
     energy_max_kwh: Annotated[EnergyKwh, Flag("--storage", "its energy")]
-    cost_per_kw: Annotated[UsdPerKw, Flag("--storage-cost-per-kw", "of its power")] = 20.0
-    cost_per_kwh: Annotated[UsdPerKwhOfSize, Flag("--storage-cost-per-kwh", "of its energy", metavar="$")] = 25.0
+    cost_per_kw: Annotated[UsdPerKw, Flag("--storage-cost-per-kw", "of its power", also=("--storage-cost-kw",))] = 20.0
+    cost_per_kwh: Annotated[
+        UsdPerKwhOfSize, Flag("--storage-cost-per-kwh", "of its energy", metavar="$", also=("--storage-cost-kwh",))
+    ] = 25.0
     efficiency: Annotated[ShareAboveZero, Flag("--storage-efficiency", "of charging, and of discharging")] = 0.95
     charge_above: Annotated[
         InnerShare | None,
