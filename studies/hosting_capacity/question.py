@@ -253,8 +253,9 @@ class HostingCapacityQuestion(SizeQuestion, HourQuestion):
         if not self.operations:
             raise InputError("name at least one operation: 'firm' or 'flexible'")
         if "flexible" not in self.operations:
-            # Firm sites stand on a grid whose regulators a policy may move.
-            unused = ("objective", "throughput_shares", "outage_s", *(() if self.policy.moves_taps else ("policy",)))
+            # Firm sites stand on a grid whose regulators a policy may move, and are worth most where they are largest,
+            # whatever the objective.
+            unused = ("throughput_shares", "outage_s", *(() if self.policy.moves_taps else ("policy",)))
             check_no_effect(self, unused, "where only firm operation is asked for (--operation firm)")
         if self.policy.kind == "none":
             raise InputError("flexible capacity needs a policy: 'ofo' or 'droop'")

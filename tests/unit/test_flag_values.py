@@ -29,7 +29,6 @@ from studies.shared.site_choices import ServedModel
     ("study", "line", "words"),
     [
         ("hosting-capacity", "--operation firm --outage-s 60", "outage_s changes nothing where only firm"),
-        ("hosting-capacity", "--operation firm --objective mw", "objective changes nothing where only firm"),
         ("hosting-capacity", "--operation firm --throughput-curve 1 0.9", "throughput_shares changes nothing"),
         ("hosting-capacity", "--operation firm --channel udp:loss=0.2", "policy changes nothing where only firm"),
         ("hosting-capacity", "--operation firm --margin-pu 0.01", "policy changes nothing where only firm"),
@@ -53,6 +52,11 @@ def test_what_the_question_itself_leaves_without_effect_is_refused(study: str, l
 
 def test_regulators_that_a_policy_moves_are_moved_under_firm_sites_too() -> None:
     parse("hosting-capacity", "--operation", "firm", "--taps", "study", "--tap-at", "10,creg1a,1.05").check()
+
+
+def test_what_a_firm_answer_is_best_in_is_asked_for_without_harm() -> None:
+    for objective in ("tokens", "mw", "gpus"):
+        parse("hosting-capacity", "--operation", "firm", "--objective", objective).check()
 
 
 @pytest.mark.parametrize(
