@@ -33,7 +33,7 @@ Floats = NDArray[np.float64]
 
 @inner
 def follow_shares(remainder: Any, before: Any, now: Any, loads: Any) -> None:
-    """Remainders that belong to shares `before` of the circuit's own loads, at the shares `now`.
+    """Remainders that belong to shares `before` of the circuit's own loads, at the shares `now` (equation 5.3).
 
     Loads draw what they would at the circuit's own voltages: the flow that begins here finds out the rest.
     """
