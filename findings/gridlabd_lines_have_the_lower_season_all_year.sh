@@ -42,7 +42,8 @@ def run(day, amps, ratings="", own=""):
     path.write_text(text)
     grid = gridlabd.GridLabD()
     assert (grid.load(str(path.resolve())), grid.setup_after_load(), grid.run()) == (0, 0, 0)
-    read = [grid.get_property("line", name, False)[1] for name in ("current_out_A", "continuous_rating_A", "emergency_rating_A", "overloaded_status")]
+    names = "current_out_A", "continuous_rating_A", "emergency_rating_A", "overloaded_status"
+    read = [grid.get_property("line", name, False)[1] for name in names]
     winter = float(grid.get_property("wires", "rating.winter.continuous")[1])
     warned = [m["message"] for m in grid.get_messages() if m["type"] in ("WARNING", "ERROR") and "KLU" not in m["message"]]
     loading = [round(float(re.search(r"at ([\d.]+)%", text).group(1))) for text in warned if "continuous rating" in text]

@@ -87,5 +87,5 @@ assert [cases[name][3:][0] for name in ("duty, control off after it", "duty afte
 assert cases["duty after control off"][4][2] == "time" and cases["duty after control off"][0] == 0, cases
 assert cases["options and snapshot"][4][3:] == ("no", "1.1", "77", "33"), cases
 PY
-grep ^RESULT log
+grep -o 'RESULT.*' log
 echo "as recorded"
