@@ -1,6 +1,6 @@
 """Losses and ages of live UDP campaigns through the relay, beside the simulator's on the same sending times.
 
-    python benchmarks/live_age.py --nodes 200 --period 0.25 --seconds 20
+    python benchmarks/live_age.py --nodes 200 --period-s 0.25 --seconds 20
 
 For every loss: the share of reports delivered and how many standard deviations that is from 1 - p; the mean age of
 information of the live lanes (from a node's second report on, so that joining is over), that of the simulator's
@@ -31,14 +31,14 @@ _DRAWS = 20
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nodes", type=int, default=200)
-    parser.add_argument("--period", type=float, default=0.25)
+    parser.add_argument("--period-s", type=float, default=0.25)
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--loss", type=float, nargs="+", default=[0.1, 0.2, 0.3, 0.6])
     options = parser.parse_args()
     measures = {f"n{k}": lambda time_s: (30.0, 1.0) for k in range(options.nodes)}
     for loss in options.loss:
         spec = ChannelSpec("udp", loss=loss)
-        settings = LiveSettings(period_s=options.period, silence_s=max(5.0, 20.0 * options.period))
+        settings = LiveSettings(period_s=options.period_s, silence_s=max(5.0, 20.0 * options.period_s))
         with tempfile.TemporaryDirectory() as folder:
             rule = ProportionalRule(20.0 * options.nodes)
             asyncio.run(run_campaign(measures, options.seconds, rule, settings, channel=spec, record_in=Path(folder)))
@@ -57,7 +57,7 @@ def main() -> None:
             draws = [arrivals_s(spec, sent_s, 0, "age", k, draw) + delay_s for draw in range(_DRAWS)]
             simulated += length_s * float(np.mean([mean_age_s(sent_s, one, end_s) for one in draws]))
             seconds += length_s
-        regular_s = options.period * (1.0 / (1.0 - loss) - 0.5)
+        regular_s = options.period_s * (1.0 / (1.0 - loss) - 0.5)
         print(
             f"loss {100 * loss:g} %: {n} reports of {len(lanes)} nodes, delivered {100 * delivered:.2f} % "
             f"({(delivered - 1.0 + loss) / sigma:+.1f} sigma); mean age {live / seconds:.4f} s live, "

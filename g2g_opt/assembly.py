@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from g2g_opt.channel.links import Links
 from g2g_opt.circuit.clock_banks import RowClock, follows_the_clock
 from g2g_opt.circuit.studied_hour import hour_of
+from g2g_opt.clock import HOUR_S
 from g2g_opt.controller.base import Controller
 from g2g_opt.coordinator import Coordinator
 from g2g_opt.data_files import TRACE_DIR, trace_folder
@@ -41,7 +42,7 @@ from g2g_opt.limits import Limits
 from g2g_opt.plan import Plan
 from g2g_opt.policy_assembly import assemble_controllers, assemble_storage, site_at_start
 from g2g_opt.power_shape import PowerShape
-from g2g_opt.scenario import PROFILE_ROW_S, Scenario
+from g2g_opt.scenario import Scenario
 from g2g_opt.site import GPUS_PER_SERVER, Site
 from g2g_opt.studied_year import own_year_of
 from g2g_opt.tap_position import TapPosition
@@ -207,7 +208,7 @@ def profile_series(scenario: Scenario, feeder: Feeder) -> tuple[LoadShares | Non
     """Shares of the feeder's own loads, and of what it generates, over the run; None where nothing changes them."""
     own = scenario.own_load_share
     if scenario.profile is None:
-        return (LoadShares(HeldSeries((own,), PROFILE_ROW_S)) if own != 1.0 else None), None
+        return (LoadShares(HeldSeries((own,), HOUR_S)) if own != 1.0 else None), None
     profile = load_profile(scenario.profile)
     first, count, step = scenario.profile_rows
     rows = range(first, first + count * step, step)
@@ -218,7 +219,7 @@ def profile_series(scenario: Scenario, feeder: Feeder) -> tuple[LoadShares | Non
         )
 
     def held(shares: Sequence[float] | Floats, level: float = 1.0) -> HeldSeries:
-        return HeldSeries(tuple(level * float(shares[k]) for k in rows), PROFILE_ROW_S)
+        return HeldSeries(tuple(level * float(shares[k]) for k in rows), HOUR_S)
 
     sun = held(profile.generation_share)
     if not scenario.own_shapes:

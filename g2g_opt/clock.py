@@ -10,6 +10,9 @@ from math import gcd
 
 from g2g_opt.errors import InputError, shown
 
+HOUR_S = 3600
+DAY_S = 24 * HOUR_S
+
 # Digits of a period as a person writes it; exponents of any length would have `Fraction` count for hours.
 _PERIOD = re.compile(r"\s*\+?\d{0,12}(\.\d{0,12})?(/\d{1,12}|[eE][+-]?\d{1,2})?\s*", re.ASCII)
 

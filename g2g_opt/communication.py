@@ -23,6 +23,7 @@ from g2g_opt.quantities import (
     TimeS,
     check_quantities,
 )
+from g2g_opt.reading import plain_digits
 
 Transport = Literal["ideal", "udp", "tcp", "recorded"]
 LatencyKind = Literal["constant", "exponential", "lognormal", "trace"]
@@ -274,8 +275,8 @@ def _read_value(name: str, value: str, text: str) -> Any:
     try:
         if name == "outages":
             ends = (part.split("-") for part in value.split("+"))
-            return tuple((float(start), float(end)) for start, end in ends)
-        return int(value) if name in ("queue", "safe_batch_size") else float(value)
+            return tuple((float(plain_digits(start)), float(plain_digits(end))) for start, end in ends)
+        return (int if name in ("queue", "safe_batch_size") else float)(plain_digits(value))
     except ValueError as error:
         raise InputError(f"channel {shown(text)}: {name} cannot be {shown(value)}") from error
 

@@ -63,7 +63,7 @@ class CsvRow:
         except ValueError:
             value = math.nan
         # The same as `finite_number`, whose words are only made for what it refuses: traces have millions of cells.
-        if least <= value <= most and "_" not in text:
+        if least <= value <= most and "_" not in text and text.isascii():
             return value
         try:
             return finite_number(text, f"{self.where}, {column}", least, most)

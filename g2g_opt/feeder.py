@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Any
 
 from g2g_opt.circuit.branches import read_branches
+from g2g_opt.circuit.bus_names import bus_named
 from g2g_opt.circuit.copies import copied_notes
 from g2g_opt.circuit.direct import open_direct
 from g2g_opt.circuit.elements import load_branches
@@ -180,11 +181,8 @@ class Feeder:
         return Feeder.load(name)
 
     def bus(self, name: str) -> Bus:
-        """A bus by name (any case); `InputError` if there is none."""
-        found = self.buses.get(str(name).lower())
-        if found is None:
-            raise unknown_name("bus", name, self.buses, f"in feeder {self.name}")
-        return found
+        """A bus by name (any case); `InputError` if there is none, or phases or others go with it."""
+        return bus_named(name, self.buses, f"in feeder {self.name}")
 
     @property
     def site_buses(self) -> tuple[str, ...]:

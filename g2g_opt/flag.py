@@ -1,8 +1,8 @@
 """`Flag`: what a field is called and means to people, as plain data in its annotation.
 
-`voltage_min_pu: Annotated[LimitVoltagePu, Flag("--voltage-min", "lowest voltage")]`: commands make their options from
-it, JSON schemas their descriptions. Range, unit and default are the field's own and not repeated here. Nothing of a
-command line is imported, so that nouns can carry it.
+`voltage_min_pu: Annotated[LimitVoltagePu, Flag("--voltage-min-pu", "lowest voltage")]`: commands make their options
+from it, JSON schemas their descriptions. Range, unit and default are the field's own and not repeated here. Where the
+number has a unit, the name ends in it. Nothing of a command line is imported, so that nouns can carry it.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.clock import HOUR_S
 from g2g_opt.csv_files import CsvTable, read_csv
 from g2g_opt.data_files import data_path
 from g2g_opt.errors import InputError, listed, number_of, unknown_name
@@ -123,6 +124,10 @@ class HourlyProfile:
     def moment(self, row: int) -> str:
         """When a row begins, as answers name it."""
         return self.hours[row].strftime("%b %d %H:%M")
+
+    def moment_at(self, time_s: float, first: int = 0, step: int = 1) -> str:
+        """When a time (s) of a run is, as answers name it; the run goes through every `step`-th row from `first` on."""
+        return self.moment(first + step * int(time_s // HOUR_S))
 
     def rows_of(self, month: int, hour: int) -> NDArray[np.int64]:
         """Rows of an hour of the day (0 to 23) in a month (1 to 12), in the order of time."""

@@ -41,13 +41,13 @@ class Limits:
     `loading_worse_max` (share of the rating) and `time_worse_share_max` (share of the run). See `no_worse`.
     """
 
-    voltage_min_pu: Annotated[LimitVoltagePu, Flag("--voltage-min", "lowest voltage")] = 0.95
-    voltage_max_pu: Annotated[LimitVoltagePu, Flag("--voltage-max", "highest voltage")] = 1.05
+    voltage_min_pu: Annotated[LimitVoltagePu, Flag("--voltage-min-pu", "lowest voltage")] = 0.95
+    voltage_max_pu: Annotated[LimitVoltagePu, Flag("--voltage-max-pu", "highest voltage")] = 1.05
     violation_time_share_max: Annotated[
         Share, Flag("--violation-share", "share of the run in which any monitored voltage may be outside")
     ] = 0.01
     violation_integral_max_pu_s: Annotated[
-        IntegralPuS | None, Flag("--violation-integral", "cap on the integral violation", unset="none")
+        IntegralPuS | None, Flag("--violation-integral-pu-s", "cap on the integral violation", unset="none")
     ] = None
     loading_max_pu: Annotated[
         LoadingPu | None,
@@ -76,7 +76,9 @@ class Limits:
     ] = None
     overload_time_max_s: Annotated[
         TimeS | None,
-        Flag("--overload-time-max", "time in which the loading may be above --loading-max", unset="a share of the run"),
+        Flag(
+            "--overload-time-max-s", "time in which the loading may be above --loading-max", unset="a share of the run"
+        ),
     ] = None
     unbalance_negative_sequence_max: Annotated[
         Share | None,
@@ -96,7 +98,7 @@ class Limits:
     ] = 0.03
     voltage_after_trip_max_pu: Annotated[
         LimitVoltagePu | None,
-        Flag("--voltage-after-trip-max", "highest voltage just after a trip of a site", unset="report only"),
+        Flag("--voltage-after-trip-max-pu", "highest voltage just after a trip of a site", unset="report only"),
     ] = None
     rating_basis: Annotated[
         RatingBasis,
@@ -111,7 +113,7 @@ class Limits:
         ),
     ] = "hold"
     voltage_worse_max_pu: Annotated[
-        MarginPu, Flag("--voltage-worse-max", "no-worse: how much further outside the band a voltage may come")
+        MarginPu, Flag("--voltage-worse-max-pu", "no-worse: how much further outside the band a voltage may come")
     ] = 0.001
     loading_worse_max: Annotated[
         Share, Flag("--loading-worse-max", "no-worse: share of its rating by which an overload may grow")

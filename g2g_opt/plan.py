@@ -91,7 +91,7 @@ class Policy:
     """
 
     kind: Annotated[PolicyKind, Flag("--policy", "controller at every site")] = "none"
-    margin_pu: Annotated[MarginPu, Flag("--margin", "it aims this far inside the voltage limits")] = 0.0
+    margin_pu: Annotated[MarginPu, Flag("--margin-pu", "it aims this far inside the voltage limits")] = 0.0
     settings: Annotated[
         tuple[tuple[str, Figure], ...],
         Flag("--policy-setting", "a figure of its tuning", metavar="NAME=X", joined="=", unset="the feeder's"),
@@ -117,7 +117,11 @@ class Policy:
     ] = None
     load_shift_gpus: Annotated[
         GpuCount | None,
-        Flag("--load-shift", "move replicas of so many GPUs at a step between sites at their ends", unset="no shifts"),
+        Flag(
+            "--load-shift-gpus",
+            "move replicas of so many GPUs at a step between sites at their ends",
+            unset="no shifts",
+        ),
     ] = None
     tap_schedule: Annotated[
         tuple[tuple[ScheduleTimeS, str, TapPu], ...],

@@ -198,6 +198,13 @@ def decimal_comma_words(text: object) -> str:
     return f"; decimals have a point, as in {found[1]}.{found[2]}" if found else ""
 
 
+def plain_digits(text: str) -> str:
+    """The same text; `ValueError` if it holds digits that only Python reads: grouped by "_", or of another script."""
+    if "_" in text or not text.isascii():
+        raise ValueError(f"{shown(text)} is no plain number")
+    return text
+
+
 def is_number(text: str) -> bool:
     """Whether a text is a number, be it none that is finite."""
     try:
@@ -210,13 +217,13 @@ def is_number(text: str) -> bool:
 def finite_number(value: object, where: str, least: float = -NUMBER_MAX, most: float = NUMBER_MAX) -> float:
     """A number of a file, from `least` to `most`; `value` is its text, or what JSON made of it.
 
-    Raises `InputError` beginning with `where` for anything else: a word, a truth value, NaN, infinity, digits grouped
-    by underscores (which only Python reads), and numbers out of range.
+    Raises `InputError` beginning with `where` for anything else: a word, a truth value, NaN, infinity, digits that only
+    Python reads (`plain_digits`), and numbers out of range.
     """
-    if isinstance(value, bool) or not isinstance(value, str | int | float) or (isinstance(value, str) and "_" in value):
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise InputError(f"{where}: {shown(value)} is no number")
     try:
-        number = float(value)
+        number = float(plain_digits(value) if isinstance(value, str) else value)
     except ValueError as error:
         raise InputError(f"{where}: {shown(value)} is no number{decimal_comma_words(value)}") from error
     except OverflowError:

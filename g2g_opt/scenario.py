@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Annotated, Any, get_args
 
-from g2g_opt.clock import as_period
+from g2g_opt.clock import HOUR_S, as_period
 from g2g_opt.datacenter.workloads.training import TrainingShape
 from g2g_opt.errors import InputError, unknown_name
 from g2g_opt.flag import Flag
@@ -32,7 +32,6 @@ from g2g_opt.quantities import (
 from g2g_opt.reading import absolute_path, finite_number
 
 # (start s, end s, share of the site's replicas reached). The ramp times are those of the recorded 13-bus cases.
-PROFILE_ROW_S = 3600  # each row of an hourly profile
 HOUR_RAMPS = ((400.0, 900.0, 1.0), (2500.0, 3000.0, 0.5))
 
 TRAINING_SYNTAX = "[SITE:]GPUS|PERCENT%,PEAK_W,START,END[,SHAPE|FILE]"
@@ -118,7 +117,7 @@ class TrainingOverlay:
             if not 0.0 < percent <= 100.0:
                 raise InputError(f"{where}: {percent:g} % is no part of a site's GPUs; write a percentage in (0, 100]")
             size["gpu_share"] = percent / 100.0
-        elif parts[0].isdecimal():
+        elif parts[0].isascii() and parts[0].isdecimal():
             size["n_gpus"] = int(parts[0])
         else:
             raise InputError(f"{where}: {parts[0]!r} is neither a number of GPUs nor a share in percent, as in 33%")
@@ -264,7 +263,7 @@ class Scenario:
                 f"scenario {self.name!r}: the circuit's own shapes go through the hours of a profile; name one"
             )
         count = self.profile_rows[1]
-        if self.profile is not None and self.duration_s > count * PROFILE_ROW_S:
+        if self.profile is not None and self.duration_s > count * HOUR_S:
             raise InputError(
                 f"scenario {self.name!r}: duration_s={self.duration_s} is longer than its {count} rows of an hour"
             )

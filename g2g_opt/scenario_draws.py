@@ -13,6 +13,7 @@ from typing import Annotated
 
 import numpy as np
 
+from g2g_opt.clock import HOUR_S
 from g2g_opt.datacenter.workloads.training import TrainingShape
 from g2g_opt.errors import InputError
 from g2g_opt.flag import Flag
@@ -24,7 +25,6 @@ from g2g_opt.site import Site
 from g2g_opt.study_case import StudyCase
 
 # All times are parts of an hour's run, and scale with its duration.
-_HOUR_S = 3600.0
 # Ramps begin in this window and take so long (s of an hour).
 _RAMP_WINDOW_S, _RAMP_S = (500.0, 3000.0), (300.0, 800.0)
 _TRAINING_S = (500.0, 1200.0)
@@ -69,7 +69,7 @@ class ScenarioRanges:
     training_probability: Annotated[Share, Flag("--training-probability", "that training runs beside the replicas")] = (
         1.0
     )
-    training_peak_w_per_gpu: Annotated[WattPerGpu, Flag("--training-peak", "its peak power")] = 400.0
+    training_peak_w_per_gpu: Annotated[WattPerGpu, Flag("--training-peak-w-per-gpu", "its peak power")] = 400.0
     training_shape: Annotated[
         TrainingShape,
         Flag("--training-shape", "its course: steps (mean 84 % of the peak) or plateaus (61 %, as published)"),
@@ -88,7 +88,7 @@ class ScenarioRanges:
 def draw_scenario(case: StudyCase, base: Scenario, ranges: ScenarioRanges, name: str, seed: int) -> Scenario:
     """The scenario of a seed, which follows `base` in length, steps and servers; always the same."""
     generator = keyed_generator(seed, case.name, "scenario")
-    stretch = base.duration_s / _HOUR_S
+    stretch = base.duration_s / HOUR_S
     generation_scale, load_scale = _uniform(generator, ranges.generation_scale), _uniform(generator, ranges.load_scale)
     suns = tuple(_sun(generator, generation_scale, stretch) for _ in case.feeder.standing_generators)
     course = _load(generator, load_scale, stretch)
@@ -146,7 +146,7 @@ def _site_shares(
         begin_s = _uniform(generator, (first_s + k * band_s, latest_s))
         up = most > ranges.ramp_up[0] and generator.random() < ranges.ramp_up_share
         factor = _uniform(generator, (ranges.ramp_up[0], most) if up else ranges.ramp_down)
-        end_s = min(begin_s + length_s, _HOUR_S)
+        end_s = min(begin_s + length_s, HOUR_S)
         reached = round(min(1.0, factor * start.start), 6)
         ramps.append((round(begin_s * stretch, 3), round(end_s * stretch, 3), reached))
     return ReplicaShares(start.site, start.start, tuple(ramps), tuple(sizes))
@@ -158,7 +158,7 @@ def _training(
     if not case.training_gpu_share or generator.random() >= ranges.training_probability:
         return ()
     length_s = _uniform(generator, _TRAINING_S)
-    begin_s = _uniform(generator, (0.0, _HOUR_S - length_s))
+    begin_s = _uniform(generator, (0.0, HOUR_S - length_s))
     share = _uniform(generator, case.training_gpu_share)
     return (
         TrainingOverlay(
@@ -209,7 +209,7 @@ def _load(generator: np.random.Generator, scale: float, stretch: float) -> Power
         _uniform(generator, (800.0 * stretch, 2800.0 * stretch)),
         _uniform(generator, (800.0 * stretch, 1800.0 * stretch)),
     )
-    whole_s = _HOUR_S * stretch
+    whole_s = HOUR_S * stretch
     shapes: tuple[tuple[float, tuple[tuple[float, float, float], ...], tuple[tuple[float, float, float], ...]], ...] = (
         (_uniform(generator, (0.5, 0.85)), (), ()),
         (low, ((0.0, whole_s, round(high - low, 6)),), ()),

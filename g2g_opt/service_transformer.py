@@ -28,8 +28,8 @@ class ServiceTransformer:
     """
 
     kva: Annotated[PowerKva, Flag("--service-kva", "nameplate", unset="none, the site is at the bus itself")]
-    z_percent: Annotated[TransformerPercent, Flag("--service-z", "short-circuit impedance")] = 5.75
-    load_loss_percent: Annotated[TransformerPercent, Flag("--service-loss", "load loss at full load")] = 0.8
+    z_percent: Annotated[TransformerPercent, Flag("--service-z-percent", "short-circuit impedance")] = 5.75
+    load_loss_percent: Annotated[TransformerPercent, Flag("--service-loss-percent", "load loss at full load")] = 0.8
     kv: Annotated[VoltageKv, Flag("--service-kv", "the site's voltage, line to line")] = 0.48
     group: Annotated[VectorGroup, Flag("--service-group", "vector group, the feeder's side first")] = "Dyn"
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 from g2g_opt.errors import InputError
-from g2g_opt.quantities import ScheduleTimeS, check_quantities
+from g2g_opt.schedule import Schedule
 
 TAP_STEP_PU = 0.00625  # one of 32 steps over +-10 %, the standard step regulator
 
@@ -66,21 +65,5 @@ class TapPosition:
         return f"TapPosition(regulators={self.regulators!r})"
 
 
-@dataclass(frozen=True)
-class TapSchedule:
+class TapSchedule(Schedule[TapPosition]):
     """Tap positions in time: `(time_s, position)` entries, kept in order of time."""
-
-    entries: tuple[tuple[ScheduleTimeS, TapPosition], ...]
-
-    def __post_init__(self) -> None:
-        check_quantities(self)
-        object.__setattr__(self, "entries", tuple(sorted(self.entries, key=lambda entry: entry[0])))
-
-    def __or__(self, other: TapSchedule) -> TapSchedule:
-        return TapSchedule((*self.entries, *other.entries))
-
-    def __iter__(self) -> Iterator[tuple[float, TapPosition]]:
-        return iter(self.entries)
-
-    def __len__(self) -> int:
-        return len(self.entries)

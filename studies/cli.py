@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from g2g_opt.consent import Consent, give_consent
 from g2g_opt.errors import G2GError, InputError, did_you_mean
-from studies.command_lines import COMMAND_HELP, EVERY, STUDY_HELP
+from studies.command_lines import COMMAND_EXAMPLE, COMMAND_HELP, EVERY, STUDY_HELP
 from studies.package_version import version_in_words
 from studies.running.memory_limit import check_memory_limit
 from studies.running.worker_process import worker_ahead
@@ -178,6 +178,9 @@ def parser_of(wanted: str | None) -> argparse.ArgumentParser:
     )
     completion.add_argument("shell", choices=("bash", "zsh", "tcsh"), help="the shell")
     completion.set_defaults(run=_run_completion)
+    for name, example in COMMAND_EXAMPLE.items():
+        if name in commands.choices:
+            commands.choices[name].epilog = example
     return parser
 
 

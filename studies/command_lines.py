@@ -32,3 +32,11 @@ COMMAND_HELP = {
 
 # In the place of a command's name: all of them get their options.
 EVERY = "*"
+# What the help of a command that has no options to speak of ends with.
+COMMAND_EXAMPLE = {
+    "resume": "Example: g2g resume results/hosting_capacity",
+    "retry": "Example: g2g retry results/hosting_capacity --failed",
+    "status": "Example: g2g status results/hosting_capacity",
+    "schema": "Example: g2g schema hosting-capacity > hosting_capacity.schema.json",
+    "models": "Example: g2g models --gpu H100 --precision fp8",
+}

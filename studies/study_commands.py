@@ -169,7 +169,7 @@ def _add_report(commands: Commands) -> None:
             "Write report, tables and figures from what is stored. With other limits every stored run is judged again; "
             "nothing is simulated. Voltages and loadings can be judged where figures were kept (an error says where)."
         ),
-        epilog="Example: g2g report results/hosting_capacity --voltage-min 0.94",
+        epilog="Example: g2g report results/hosting_capacity --voltage-min-pu 0.94",
     )
     _add_folder(parser)
     add_limit_flags(parser)

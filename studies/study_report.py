@@ -98,7 +98,8 @@ def check_rests_on_results(root: Path, entries: Sequence[Entry]) -> None:
         return
     failed = [entry for entry in entries if entry.state == "failed"]
     why = f" ({len(failed)} failed: {failed[0].reason})" if failed else ""
-    raise InputError(f"no task of the study in {root} has a result{why}: there is no answer; `g2g resume` tries again")
+    way = "a g2g is at work on it (`g2g status`)" if StudyFolder(root).is_held() else "`g2g resume` tries again"
+    raise InputError(f"no task of the study in {root} has a result{why}: there is no answer; {way}")
 
 
 def load_feeder(question: Question) -> Feeder:

@@ -11,17 +11,20 @@ from typing import Any
 
 import numpy as np
 
-from g2g_opt.batch.kernel_tables import W
-from g2g_opt.compiled.kernel import inner
+from g2g_opt.batch.kernel_tables import W, read_call
+from g2g_opt.compiled.kernel import inner, kernel
 from g2g_opt.compiled.lanes import fma, load, root, spread, spread_at, store
+from g2g_opt.compiled.program import DONE
+from g2g_opt.compiled.records import part
 
 
-@inner
-def correct_held(x: Any, share: Any, done: Any, trusted: Any, held: Any) -> None:
-    """Correct the shares of rated vars in `share` (place, lane) of the lanes that are neither done nor trusted."""
+@kernel
+def correct_held(address: int, chunk: int) -> int:
+    """Correct the shares of rated vars of a chunk in the lanes that are neither done nor trusted, of a `FlowCall`."""
+    flow = read_call(address).flow
+    held, work, share = flow.held, flow.work, flow.load_share[chunk]
+    x, done, trusted = work.x, work.done, part(work.trusted, W * chunk)
     n, one = len(held.per_volt), spread(1.0)
-    if n == 0:
-        return
     for k in range(n):
         total = spread(0.0)
         for b in range(held.branch_start[k], held.branch_start[k + 1]):
@@ -32,6 +35,7 @@ def correct_held(x: Any, share: Any, done: Any, trusted: Any, held: Any) -> None
     for lane in range(W):
         if done[lane] < 0.5 and trusted[lane] < 0.5:
             _correct_lane(share, lane, held, n)
+    return DONE
 
 
 @inner

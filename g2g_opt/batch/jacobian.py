@@ -37,7 +37,8 @@ from g2g_opt.compiled.lanes import WIDTH
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-# An ampere's reach is worked out at one setting; between a regulator's ends it grows by (1.1 / 0.9)^2 at most.
+# An ampere's reach is worked out at one setting; between a regulator's ends it grows by (1.1 / 0.9)^2 at most. Where
+# nothing moves it stays what it is.
 _REACH_MARGIN = 1.5
 # Settings whose factors are kept; about 70 kB each on the 123-bus feeder.
 _KEPT = 1024
@@ -85,10 +86,11 @@ class Jacobian:
         self._block = np.array([law_jacobian(law, v) for law, v in zip(self._law, rated, strict=True)]).reshape(-1, 4)
         # Of what a control steers the law is that of its rating, and the circuit begins with a share of it.
         share = network.first_shares[network.load_shape[kept]]
-        draw = share * np.array([admittance(law, abs(v)) * v for law, v in zip(self._law, across, strict=True)])
-        straight = _apply(self._block, across)
-        self.start_remainder = np.stack([(straight - draw).real, (straight - draw).imag], axis=-1).reshape(-1, 2)
+        drawn = np.array([admittance(law, abs(v)) * v for law, v in zip(self._law, across, strict=True)])
+        left = _apply(self._block, across) - share * drawn
+        self._drawn, self.start_remainder = (np.stack([i.real, i.imag], axis=-1).reshape(-1, 2) for i in (drawn, left))
         self.moving = MovingElements(network)
+        self._reach_margin = _REACH_MARGIN if self.moving.elements else 1.0
         fixed = self._fixed_entries()
         rows, columns, blocks = self._entries(*fixed)
         element, row, column, i, j = self._moving_entries()
@@ -102,7 +104,7 @@ class Jacobian:
         self._begin, self._end = self._begin[by_row], self._end[by_row]
         self.load_places, self._base = self.load_places[by_row], self._base[by_row]
         self._law, self._block = np.ascontiguousarray(self._law[by_row]), self._block[by_row]
-        self.start_remainder = self.start_remainder[by_row]
+        self._drawn, self.start_remainder = self._drawn[by_row], self.start_remainder[by_row]
         self.start = np.concatenate([np.where(alive, network.start_v, 0.0)[self.elimination.order], [0.0, 1.0]])
         self.pattern = self._pattern()
         self._leading = eliminate_leading(self.elimination, rows, columns, blocks)
@@ -118,13 +120,6 @@ class Jacobian:
         self._fixed = place[fixed[0]], place[fixed[1]], fixed[2]
         self._factors: OrderedDict[Setting, Factors] = OrderedDict()
         self._renewing = Lock()
-
-    @cached_property
-    def following_loads(self) -> tuple[Ints, Ints, Ints, Floats, Ints]:
-        """Load branches that follow a share: which, nodes of their ends (-1: ground), slopes (branch, 4) and shares."""
-        which = np.flatnonzero(self.loads.varies)
-        shape = self.network.load_shape[self.load_places[which]]
-        return which, self._begin[which], self._end[which], self._block[which], shape
 
     def places(self, nodes: Ints) -> Ints:
         """Places in elimination order of nodes; ground (-1) comes after the last."""
@@ -284,7 +279,7 @@ class Jacobian:
         for first in range(0, len(begin), _COLUMNS):
             part = slice(first, first + _COLUMNS)
             farthest(self.responses(begin[part], end[part]), other, scale, phase % 3, reach[part])
-        return _REACH_MARGIN * reach
+        return self._reach_margin * reach
 
     @property
     def load_ends(self) -> tuple[Ints, Ints]:
@@ -330,6 +325,7 @@ class Jacobian:
             self.network.load_models[self.load_places] == _CONSTANT_POWER,
             self.network.load_varies[self.load_places],
             WIDTH * self.network.load_shape[self.load_places],
+            self._drawn.reshape(-1),
             1.0 / self._base,
             *self._jumps(reach),
         )
@@ -346,7 +342,7 @@ class Jacobian:
                 if jump_a > _JUMP_SHARE * abs(inside) * edge:
                     branch.append(b)
                     edge_pu.append(edge / self._base[b])
-                    reach_pu.append(jump_a * reach[b] / _REACH_MARGIN)
+                    reach_pu.append(jump_a * reach[b] / self._reach_margin)
         return np.array(branch, dtype=np.int64), np.array(edge_pu), np.array(reach_pu).reshape(-1)
 
 

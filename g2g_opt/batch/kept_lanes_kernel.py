@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from g2g_opt.batch.kernel_tables import W
-from g2g_opt.compiled.kernel import inner
+from g2g_opt.batch.kernel_tables import W, read_call
+from g2g_opt.compiled.kernel import inner, kernel
 from g2g_opt.compiled.lanes import load, spread, store, where_less
+from g2g_opt.compiled.program import DONE
 
 # Rows of lanes that come out by scenario alone: iterations, served share, number and voltage of a load, distance of a
 # second solution, and whether solved and outside.
@@ -37,9 +38,11 @@ def _put_rows_back(flat: Any, first: int, apart: int, n: int, kept: Any, place: 
     return place + W * n
 
 
-@inner
-def keep_lanes(state: Any, out: Any, c: int, kept: Any) -> None:
-    """Keep all lanes of a chunk."""
+@kernel
+def keep_lanes(address: int, c: int) -> int:
+    """Keep all lanes of a chunk of a `FlowCall`."""
+    flow = read_call(address).flow
+    state, out, kept = flow.state, flow.out, flow.work.kept
     n_slots, first, place = len(out.solved), c * W, 0
     for flat in (state.remainder[c], state.port_v[c], state.port_a[c]):
         place = _keep_rows(flat, 0, W, len(flat) // W, kept, place)
@@ -57,11 +60,14 @@ def keep_lanes(state: Any, out: Any, c: int, kept: Any) -> None:
         for lane in range(W):
             v = out.phasors[i, first + lane]
             kept[place + 2 * W * i + lane], kept[place + 2 * W * i + W + lane] = v.real, v.imag
+    return DONE
 
 
-@inner
-def put_lanes_back(state: Any, out: Any, c: int, kept: Any, asked: Any) -> None:
-    """Give the lanes of a chunk that are not `asked` (1; else 0) what they had."""
+@kernel
+def put_lanes_back(address: int, c: int) -> int:
+    """Give the lanes of a chunk of a `FlowCall` that are not wanted what they had."""
+    flow = read_call(address).flow
+    state, out, kept, asked = flow.state, flow.out, flow.work.kept, flow.work.wanted
     n_slots, first, place = len(out.solved), c * W, 0
     for flat in (state.remainder[c], state.port_v[c], state.port_a[c]):
         place = _put_rows_back(flat, 0, W, len(flat) // W, kept, place, asked)
@@ -80,3 +86,4 @@ def put_lanes_back(state: Any, out: Any, c: int, kept: Any, asked: Any) -> None:
             if asked[lane] < 0.5:
                 own = place + 2 * W * i + lane
                 out.phasors[i, first + lane] = complex(kept[own], kept[own + W])
+    return DONE

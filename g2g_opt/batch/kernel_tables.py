@@ -55,6 +55,7 @@ class Loads(NamedTuple):
     is_watched: Bools1  # constant power: is it served?
     varies: Bools1  # does it follow a load share?
     share_place: Ints1  # where that share's lanes begin: W times the place of its shape
+    drawn: Floats1  # (branch, 2), flat, A: what it draws at the circuit's own voltages at a share of one
     inverse_base: Floats1  # 1 / V
     jump_branch: Ints1  # laws that jump at an edge of their window: branch, edge (pu), reach of the jump (pu)
     jump_edge_pu: Floats1
@@ -65,15 +66,17 @@ class Ports(NamedTuple):
     """Where sites, generators, loads and storage are attached, per chunk, port and lane; all ends in elimination order.
 
     `law` (chunk, port x column x lane) belongs to one watt. Thevenin blocks are in V / A: chunk c has
-    `shared_blocks[k]` (port x port x 4) where its lanes have the same ports, k = `block_of_chunk[c]`, else
-    `mixed_blocks[-k - 1]` (port x port x 4 x lane); a chunk whose lanes all have `many` ports has none.
+    `shared_blocks[shared_of_chunk[c]]` (port x port x 4) between two ports that are those of all its lanes, else
+    `mixed_blocks[mixed_of_chunk[c]]` (port x port x 4 x lane); a chunk whose lanes all have `many` ports has none.
     """
 
     begin: Ints3
     end: Ints3
     law: Floats2
     reach: Floats2  # (chunk, port x group of nodes x lane), pu / A
-    block_of_chunk: Ints1
+    is_alike: Bools2  # (chunk, port): is it the same one in all lanes?
+    shared_of_chunk: Ints1
+    mixed_of_chunk: Ints1
     shared_blocks: Floats2
     mixed_blocks: Floats2
     many: Floats2  # (chunk, lane): 1 where a lane has so many ports that their equations are not solved by themselves
@@ -131,6 +134,7 @@ class LaneState(NamedTuple):
     """What a chunk carries from flow to flow, flat within the chunk: (branch, 2, lane) and (port, 2, lane)."""
 
     remainder: Floats2  # A
+    share: Floats2  # (shape, lane): the shares of loads that these remainders belong to
     port_v: Floats2
     port_a: Floats2
     stubborn: Floats2  # (chunk, lane): flows for which a lane goes to Newton's method at once
@@ -213,10 +217,12 @@ class FlowCall(NamedTuple):
     """Power flows to `tolerance_pu` in at most `max_iterations`, both of one place.
 
     One that `begins` a step trusts no state, and leaves lanes that are stubborn to Python. Ports outside their windows
-    are told of the slots that are `watched`.
+    are told of the slots that are `watched`. `rare` are the addresses of kernels that few circuits and few calls need
+    (`CORRECT_HELD`, ...), 0 until somebody does: they are not compiled before.
     """
 
     flow: Flow
+    rare: Ints1
     watched: Bools1
     tolerance_pu: Floats1
     max_iterations: Ints1
@@ -224,3 +230,6 @@ class FlowCall(NamedTuple):
 
 
 read_call = reader(FlowCall)
+
+# Kernels that few flows need, by their places among the addresses of a call.
+CORRECT_HELD, KEEP_LANES, PUT_LANES_BACK, N_RARE = range(4)

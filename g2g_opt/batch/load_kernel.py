@@ -32,6 +32,26 @@ Floats = NDArray[np.float64]
 
 
 @inner
+def follow_shares(remainder: Any, before: Any, now: Any, loads: Any) -> None:
+    """Remainders that belong to shares `before` of the circuit's own loads, at the shares `now`.
+
+    Loads draw what they would at the circuit's own voltages: the flow that begins here finds out the rest.
+    """
+    is_same = True
+    for place in range(0, len(now), W):
+        was, share = load(before, place), load(now, place)
+        is_same = is_same and not any_less(was, share) and not any_less(share, was)
+    if is_same:
+        return
+    for b in range(len(loads.varies)):
+        if loads.varies[b]:
+            place, own = 2 * W * b, at(loads.share_place, b)
+            less = load(before, own) - load(now, own)
+            store(remainder, place, fma(less, spread_at(loads.drawn, 2 * b), load(remainder, place)))
+            store(remainder, place + W, fma(less, spread_at(loads.drawn, 2 * b + 1), load(remainder, place + W)))
+
+
+@inner
 def load_remainders(x: Any, fresh: Any, used: Any, loads: Any, share: Any) -> Any:
     """Remainders A v - I(v) of the circuit's own loads into `fresh`.
 

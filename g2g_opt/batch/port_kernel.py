@@ -1,7 +1,7 @@
 """The ports of a chunk, compiled: their currents, their Thevenin equations, and how they meet the network.
 
-Where the sixteen scenarios of a chunk have the same ports, as in a sweep of sizes at one bus, one set of Thevenin
-blocks serves all lanes; where they differ every lane reads its own, sixteen times as much memory.
+Where the sixteen scenarios of a chunk have the same port, as in a sweep of sizes at one bus, one Thevenin block serves
+all lanes; where they differ every lane reads its own, sixteen times as much memory.
 """
 
 from __future__ import annotations
@@ -55,42 +55,46 @@ def port_currents(v: Any, current: Any, power: Any, law: Any, n_ports: Any) -> N
         store(current, place + W, p * im - q * re)
 
 
-def _coupling(coefficient: Any, size: int) -> Any:
-    """The Thevenin equations with one way of handing out blocks (see `power_flow_kernel._substitution`)."""
-
-    @inner
-    def _couple(v: Any, change: Any, thevenin: Any, out: Any, n_ports: Any) -> None:
-        """out = v - Z change over the ports of a chunk."""
-        for j in range(n_ports):
-            re, im, re2, im2 = spread(0.0), spread(0.0), spread(0.0), spread(0.0)
-            for k in range(n_ports):
-                a, b, z = load(change, 2 * W * k), load(change, 2 * W * k + W), 4 * size * (j * n_ports + k)
-                re, re2 = fma(coefficient(thevenin, z), a, re), fma(coefficient(thevenin, z + size), b, re2)
-                im, im2 = (
-                    fma(coefficient(thevenin, z + 2 * size), a, im),
-                    fma(coefficient(thevenin, z + 3 * size), b, im2),
-                )
-            store(out, 2 * W * j, load(v, 2 * W * j) - (re + re2))
-            store(out, 2 * W * j + W, load(v, 2 * W * j + W) - (im + im2))
-
-    @inner
-    def _settle(v: Any, used: Any, power: Any, law: Any, thevenin: Any, done: Any, work: Any) -> None:
-        n_ports = len(used) // (2 * W)
-        change, trial_v, current = work.change, work.trial_v, work.current
-        port_currents(v, current, power, law, n_ports)
-        for place in range(0, 2 * W * n_ports, W):
-            store(change, place, load(current, place) - load(used, place))
-        _couple(v, change, thevenin, trial_v, n_ports)
-        # One round: a second one costs more than the network solves that it spares.
-        port_currents(trial_v, current, power, law, n_ports)
-        half = spread(0.5)
-        for place in range(0, 2 * W * n_ports, W):
-            store(used, place, where_less(done, half, load(current, place), load(used, place)))
-
-    return _settle
+@inner
+def _couple(v: Any, change: Any, shared: Any, mixed: Any, is_alike: Any, out: Any, n_ports: Any) -> None:
+    """out = v - Z change over the ports of a chunk."""
+    all_alike = True
+    for j in range(n_ports):
+        all_alike = all_alike and is_alike[j]
+    for j in range(n_ports):
+        re, im, re2, im2 = spread(0.0), spread(0.0), spread(0.0), spread(0.0)
+        # A loop of its own for the chunks that most batches have: nothing is asked within it.
+        for k in range(n_ports if all_alike else 0):
+            a, b, z = load(change, 2 * W * k), load(change, 2 * W * k + W), 4 * (j * n_ports + k)
+            re, re2 = fma(spread_at(shared, z), a, re), fma(spread_at(shared, z + 1), b, re2)
+            im, im2 = fma(spread_at(shared, z + 2), a, im), fma(spread_at(shared, z + 3), b, im2)
+        for k in range(0 if all_alike else n_ports):
+            a, b, z = load(change, 2 * W * k), load(change, 2 * W * k + W), 4 * (j * n_ports + k)
+            if is_alike[j] and is_alike[k]:
+                re, re2 = fma(spread_at(shared, z), a, re), fma(spread_at(shared, z + 1), b, re2)
+                im, im2 = fma(spread_at(shared, z + 2), a, im), fma(spread_at(shared, z + 3), b, im2)
+            else:
+                z *= W
+                re, re2 = fma(load(mixed, z), a, re), fma(load(mixed, z + W), b, re2)
+                im, im2 = fma(load(mixed, z + 2 * W), a, im), fma(load(mixed, z + 3 * W), b, im2)
+        store(out, 2 * W * j, load(v, 2 * W * j) - (re + re2))
+        store(out, 2 * W * j + W, load(v, 2 * W * j + W) - (im + im2))
 
 
-_settle_shared, _settle_each = _coupling(spread_at, 1), _coupling(load, W)
+@inner
+def _settle(v: Any, used: Any, power: Any, law: Any, ports: Any, c: Any, done: Any, work: Any) -> None:
+    n_ports = len(used) // (2 * W)
+    change, trial_v, current = work.change, work.trial_v, work.current
+    port_currents(v, current, power, law, n_ports)
+    for place in range(0, 2 * W * n_ports, W):
+        store(change, place, load(current, place) - load(used, place))
+    shared, mixed = ports.shared_blocks[ports.shared_of_chunk[c]], ports.mixed_blocks[ports.mixed_of_chunk[c]]
+    _couple(v, change, shared, mixed, ports.is_alike[c], trial_v, n_ports)
+    # One round: a second one costs more than the network solves that it spares.
+    port_currents(trial_v, current, power, law, n_ports)
+    half = spread(0.5)
+    for place in range(0, 2 * W * n_ports, W):
+        store(used, place, where_less(done, half, load(current, place), load(used, place)))
 
 
 @inner
@@ -101,13 +105,9 @@ def settle_ports(v: Any, used: Any, power: Any, law: Any, ports: Any, c: Any, do
     That costs the square of the number of ports. Lanes of many take the currents at the voltages as they are, and the
     network's next solution answers them.
     """
-    which, n_many, many = ports.block_of_chunk[c], ports.n_many[c], load(ports.many[c], 0)
+    n_many, many = ports.n_many[c], load(ports.many[c], 0)
     if n_many < W:
-        left = higher(done, many)
-        if which >= 0:
-            _settle_shared(v, used, power, law, ports.shared_blocks[which], left, work)
-        else:
-            _settle_each(v, used, power, law, ports.mixed_blocks[-which - 1], left, work)
+        _settle(v, used, power, law, ports, c, higher(done, many), work)
     if n_many > 0:
         half, left = spread(0.5), higher(done, spread(1.0) - many)
         port_currents(v, work.current, power, law, len(used) // (2 * W))
@@ -128,10 +128,10 @@ def bound_ports(current: Any, used: Any, reach: Any, n_ports: Any, bound_0: Any,
 
 
 @inner
-def read_ports(x: Any, begin: Any, end: Any, v: Any, alike: Any) -> None:
-    """Voltages across the ports of a chunk, whose lanes are `alike` or have ports of their own."""
+def read_ports(x: Any, begin: Any, end: Any, v: Any, is_alike: Any) -> None:
+    """Voltages across the ports of a chunk: a port of all lanes `is_alike`, or is one of its own for each."""
     for j in range(len(begin)):
-        if alike:
+        if is_alike[j]:
             a, b = 2 * W * begin[j, 0], 2 * W * end[j, 0]
             store(v, 2 * W * j, load(x, a) - load(x, b))
             store(v, 2 * W * j + W, load(x, a + W) - load(x, b + W))
@@ -143,31 +143,31 @@ def read_ports(x: Any, begin: Any, end: Any, v: Any, alike: Any) -> None:
 
 
 @inner
-def write_ports(rhs: Any, begin: Any, end: Any, current: Any, alike: Any) -> None:
+def write_ports(rhs: Any, begin: Any, end: Any, current: Any, is_alike: Any) -> None:
     """What the ports of a chunk take out of the nodes, into `rhs`."""
-    if alike:
-        zero = spread(0.0)
-        for j in range(len(begin)):
-            for ends in (begin, end):
+    zero = spread(0.0)
+    for j in range(len(begin)):
+        for ends in (begin, end):
+            if is_alike[j]:
                 store(rhs, 2 * W * ends[j, 0], zero)
                 store(rhs, 2 * W * ends[j, 0] + W, zero)
-        for j in range(len(begin)):
-            a, b, place = 2 * W * begin[j, 0], 2 * W * end[j, 0], 2 * W * j
+            else:
+                for lane in range(W):
+                    rhs[2 * W * ends[j, lane] + lane] = 0.0
+                    rhs[2 * W * ends[j, lane] + W + lane] = 0.0
+    for j in range(len(begin)):
+        place = 2 * W * j
+        if is_alike[j]:
+            a, b = 2 * W * begin[j, 0], 2 * W * end[j, 0]
             re, im = load(current, place), load(current, place + W)
             store(rhs, a, load(rhs, a) - re)
             store(rhs, a + W, load(rhs, a + W) - im)
             store(rhs, b, load(rhs, b) + re)
             store(rhs, b + W, load(rhs, b + W) + im)
-        return
-    for j in range(len(begin)):
-        for lane in range(W):
-            for ends in (begin, end):
-                rhs[2 * W * ends[j, lane] + lane] = 0.0
-                rhs[2 * W * ends[j, lane] + W + lane] = 0.0
-    for j in range(len(begin)):
-        for lane in range(W):
-            a, b = 2 * W * begin[j, lane] + lane, 2 * W * end[j, lane] + lane
-            rhs[a] -= current[2 * W * j + lane]
-            rhs[a + W] -= current[2 * W * j + W + lane]
-            rhs[b] += current[2 * W * j + lane]
-            rhs[b + W] += current[2 * W * j + W + lane]
+        else:
+            for lane in range(W):
+                a, b = 2 * W * begin[j, lane] + lane, 2 * W * end[j, lane] + lane
+                rhs[a] -= current[place + lane]
+                rhs[a + W] -= current[place + W + lane]
+                rhs[b] += current[place + lane]
+                rhs[b + W] += current[place + W + lane]

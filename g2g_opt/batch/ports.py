@@ -153,32 +153,36 @@ def _aligned_copy(values: Floats, n_chunks: int) -> Floats:
     return copy
 
 
-def _blocks(thevenin: Floats, kinds: Ints, without: NDArray[np.bool_]) -> tuple[Ints, Floats, Floats]:
-    """Blocks of chunks whose ports are of `kinds` (chunk, port, lane): where they are, shared and mixed ones.
+def _blocks(
+    thevenin: Floats, kinds: Ints, without: NDArray[np.bool_]
+) -> tuple[NDArray[np.bool_], Ints, Ints, Floats, Floats]:
+    """Which ports of chunks, of `kinds` (chunk, port, lane), are alike in all lanes; where their shared and their mixed
+    blocks are, and those.
 
-    Chunks `without` any (chunk,) are told only whether their lanes have the same ports.
+    Chunks `without` any (chunk,) are told only which ports are alike.
     """
     place: dict[bytes, int] = {}
     shared: list[Floats] = []
     mixed: list[Floats] = []
-    of_chunk = np.empty(len(kinds), dtype=np.int64)
+    of_shared, of_mixed = (np.zeros(len(kinds), dtype=np.int64) for _ in range(2))
+    is_alike = np.ascontiguousarray((kinds == kinds[:, :, :1]).all(axis=2))
     for c, of_port in enumerate(kinds):
-        first = of_port[:, 0]
-        is_alike = bool((of_port == of_port[:, :1]).all())
         if without[c]:
-            of_chunk[c] = 0 if is_alike else -1
-        elif is_alike:
-            if first.tobytes() not in place:
-                place[first.tobytes()] = len(shared)
-                shared.append(thevenin[first[:, None], first].reshape(-1))
-            of_chunk[c] = place[first.tobytes()]
-        else:
+            continue
+        first = of_port[:, 0]
+        if first.tobytes() not in place:
+            place[first.tobytes()] = len(shared)
+            shared.append(thevenin[first[:, None], first].reshape(-1))
+        of_shared[c] = place[first.tobytes()]
+        if not is_alike[c].all():
             blocks = thevenin[of_port[:, None, :], of_port[None, :, :]]  # (port, port, lane, 4)
+            of_mixed[c] = len(mixed)
             mixed.append(np.moveaxis(blocks, 2, 3).reshape(-1))
-            of_chunk[c] = -len(mixed)
     size = 4 * kinds.shape[1] ** 2
     return (
-        of_chunk,
+        is_alike,
+        of_shared,
+        of_mixed,
         np.array(shared).reshape(len(shared), size),
         _aligned_copy(np.array(mixed).reshape(len(mixed), size * W), len(mixed)),
     )

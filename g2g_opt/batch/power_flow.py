@@ -32,6 +32,7 @@ from g2g_opt.batch.moving_lanes_kernel import write_lanes
 from g2g_opt.batch.network import Network
 from g2g_opt.batch.ports import Port, PortKinds, PortTable
 from g2g_opt.batch.power_flow_kernel import solve_chunks
+from g2g_opt.batch.rare_kernels import RareKernels
 from g2g_opt.batch.rescue import LaneTables, Rescue
 from g2g_opt.compiled.lanes import WIDTH as W
 from g2g_opt.compiled.lanes import aligned
@@ -100,14 +101,12 @@ class BatchPowerFlow:
         self.load_share = aligned(self.n_chunks, network.n_shares * W)
         self.load_share[:] = np.repeat(network.first_shares, W)
         port_v, port_a = (aligned(self.n_chunks, n_ports * 2 * W) for _ in range(2))
-        self.state = tables.LaneState(
-            aligned(self.n_chunks, n_loads * 2 * W), port_v, port_a, aligned(self.n_chunks, W)
-        )
+        of_loads = aligned(self.n_chunks, n_loads * 2 * W), aligned(*self.load_share.shape)
+        self.state = tables.LaneState(*of_loads, port_v, port_a, aligned(self.n_chunks, W))
         self._ill_conditioned = np.zeros(self.n_slots, dtype=np.bool_)
         self._held = HeldVoltages(self.jacobian)
-        self._rescuer = Rescue(self.jacobian, self._held)
-        of_out = len(self.branch_names), len(sensed), 2 * len(unbalanced)
-        kept = n_kept(network.n_nodes, n_loads, n_ports, *of_out)
+        self._rare, self._rescuer = RareKernels(self._held), Rescue(self.jacobian, self._held)
+        kept = n_kept(network.n_nodes, n_loads, n_ports, len(self.branch_names), len(sensed), 2 * len(unbalanced))
         self._work = tables.workspace(network.n_nodes, n_loads, n_ports, self.n_chunks, kept)
         self._out = tables.Solutions(
             aligned(network.n_nodes, self.n_slots),
@@ -132,8 +131,6 @@ class BatchPowerFlow:
         self._packed = NOTHING_PACKED, NOTHING_PACKED
         self._renew_factors()
         self.reset(np.arange(self.n_slots))
-
-    # --- settings
 
     @property
     def settings(self) -> list[Setting]:
@@ -206,8 +203,9 @@ class BatchPowerFlow:
         now = self._factors, self._of_chunk, self.power, self.load_share
         flow = tables.Flow(*steady, *now, self.asked, self.state, self._work, self._out)
         at_first = np.array([self.tolerance_pu]), np.array([min(_PATIENCE, self.max_iterations)])
-        of_call = tables.FlowCall(flow, self.watched, self._tolerance, self._rounds, 0)
-        of_step = tables.FlowCall(flow, self.watched, *at_first, 1)
+        both = flow, self._rare.addresses, self.watched
+        of_call = tables.FlowCall(*both, self._tolerance, self._rounds, 0)
+        of_step = tables.FlowCall(*both, *at_first, 1)
         self._packed = pack_again(self._packed[0], of_call), pack_again(self._packed[1], of_step)
 
     # --- solving
@@ -228,6 +226,7 @@ class BatchPowerFlow:
         c, lane = np.divmod(slots, W)
         self.state.stubborn[c, lane] = 0.0
         remainder[c, :, :, lane] = self.jacobian.start_remainder
+        self.state.share.reshape(self.n_chunks, -1, W)[c, :, lane] = self.network.first_shares
         table = self.ports.table
         across = start[table.begin[c, :, lane]] - start[table.end[c, :, lane]]
         voltage[c, :, 0, lane], voltage[c, :, 1, lane] = across.real, across.imag
@@ -260,6 +259,7 @@ class BatchPowerFlow:
 
     def addresses(self) -> tuple[int, int]:
         """Of what `solve_chunks` reads for a step, and for the lanes that are `asked` for."""
+        self._rare.keep_lanes()
         self._tolerance[0], self._rounds[0] = self.tolerance_pu, min(_PATIENCE, self.max_iterations)
         return self._packed[1].address, self._packed[0].address
 
@@ -303,6 +303,7 @@ class BatchPowerFlow:
         if len(scenarios) == self.n_slots:
             solve_chunks(self._packed[0].address, 0)
             return
+        self._rare.keep_lanes()
         self.asked[:] = False
         self.asked[scenarios] = True
         solve_chunks(self._packed[0].address, 0)

@@ -19,22 +19,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.batch.held_kernel import correct_held, keep_held, restore_held
-from g2g_opt.batch.kept_lanes_kernel import keep_lanes, put_lanes_back
+from g2g_opt.batch.held_kernel import keep_held, restore_held
 from g2g_opt.batch.kernel_outputs import (
     watch_loads,
     watch_ports,
     write_loadings,
     write_out,
 )
-from g2g_opt.batch.kernel_tables import W, read_call
-from g2g_opt.batch.load_kernel import load_remainders
+from g2g_opt.batch.kernel_tables import CORRECT_HELD, KEEP_LANES, PUT_LANES_BACK, W, read_call
+from g2g_opt.batch.load_kernel import follow_shares, load_remainders
 from g2g_opt.batch.port_kernel import bound_ports, port_currents, read_ports, settle_ports, write_ports
 from g2g_opt.batch.unbalance_kernel import write_unbalance
 from g2g_opt.compiled.kernel import inner, kernel
 from g2g_opt.compiled.lanes import any_less, at, fma, higher, load, spread, spread_at, store, where_less
-from g2g_opt.compiled.program import DONE, IN_PYTHON, LEFT
-from g2g_opt.compiled.records import part
+from g2g_opt.compiled.program import DONE, IN_PYTHON, LEFT, call
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -125,9 +123,9 @@ def solve_chunks(address: int, step: int) -> int:
 
     Something is left where not all of them were solved with every port inside its window.
     """
-    call = read_call(address)
-    tables, tolerance_pu, max_iterations = call.flow, call.tolerance_pu[0], call.max_iterations[0]
-    if call.begins:
+    asked = read_call(address)
+    tables, tolerance_pu, max_iterations, rare = asked.flow, asked.tolerance_pu[0], asked.max_iterations[0], asked.rare
+    if asked.begins:
         for c in range(len(tables.state.stubborn)):
             if any_less(spread(0.0), load(tables.state.stubborn, W * c)):
                 return IN_PYTHON
@@ -154,12 +152,13 @@ def solve_chunks(address: int, step: int) -> int:
         if n_asked == 0:
             continue
         if n_asked < W:
-            keep_lanes(state, out, c, work.kept)
+            call(rare[KEEP_LANES], address, c)
         begin, end, law = ports.begin[c], ports.end[c], ports.law[c]
         reach, has_rhs, s = ports.reach[c], ports.at_node[c], power[c]
-        alike = ports.block_of_chunk[c] >= 0
+        is_alike = ports.is_alike[c]
         used, v = state.port_a[c], state.port_v[c]
         remainder, fresh = state.remainder[c], work.fresh
+        follow_shares(remainder, state.share[c], load_share[c], loads)
         for place in range(0, len(rhs), W):
             store(rhs, place, zero)
         store(done, 0, one - load(work.wanted, 0))
@@ -172,12 +171,13 @@ def solve_chunks(address: int, step: int) -> int:
         settle_ports(v, used, s, law, ports, c, trusted, work)
         keep_held(load_share[c], tables.held)
         for turn in range(max_iterations):
-            write_ports(rhs, begin, end, used, alike)
+            write_ports(rhs, begin, end, used, is_alike)
             _substitute(x, rhs, remainder, has_rhs, p, factors, which)
             store(rounds, 0, load(rounds, 0) + one - load(done, 0))
-            correct_held(x, load_share[c], done, part(work.trusted, W * c), tables.held)
+            if rare[CORRECT_HELD] != 0:
+                call(rare[CORRECT_HELD], address, c)
             bound_0, bound_1, bound_2 = load_remainders(x, fresh, remainder, loads, load_share[c])
-            read_ports(x, begin, end, v, alike)
+            read_ports(x, begin, end, v, is_alike)
             port_currents(v, current, s, law, n_ports)
             bound_0, bound_1, bound_2 = bound_ports(current, used, reach, n_ports, bound_0, bound_1, bound_2)
             near, allowed = one, where_less(half, trusted, spread(_GROSS_PU), tolerance)
@@ -201,6 +201,9 @@ def solve_chunks(address: int, step: int) -> int:
             for place in range(0, len(used), W):
                 store(v, place, where_less(load(done, 0), half, load(work.began_v, place), load(v, place)))
                 store(used, place, where_less(load(done, 0), half, load(work.began_a, place), load(used, place)))
+        was, share = state.share[c], load_share[c]
+        for place in range(0, len(was), W):
+            store(was, place, where_less(half, load(work.wanted, 0), load(share, place), load(was, place)))
         write_out(x, c, p, done, rounds, out)
         watch_ports(v, s, law, c, n_ports, out)
         watch_loads(x, c, loads, load_share[c], out)
@@ -208,8 +211,8 @@ def solve_chunks(address: int, step: int) -> int:
         if len(tables.bus_nodes):
             write_unbalance(x, c, tables.bus_nodes, out)
         if n_asked < W:
-            put_lanes_back(state, out, c, work.kept, work.wanted)
+            call(rare[PUT_LANES_BACK], address, c)
     all_well = True
     for slot in range(len(out.solved)):
-        all_well = all_well and out.solved[slot] and not (call.watched[slot] and out.outside[slot])
+        all_well = all_well and out.solved[slot] and not (asked.watched[slot] and out.outside[slot])
     return DONE if all_well else LEFT

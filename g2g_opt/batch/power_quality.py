@@ -21,7 +21,7 @@ from g2g_opt.batch.power_quality_kernel import (
     UnbalanceTally,
     tally_quality,
 )
-from g2g_opt.compiled.lanes import WIDTH
+from g2g_opt.compiled.lanes import WIDTH, aligned, aligned_counts
 from g2g_opt.compiled.program import Part
 from g2g_opt.compiled.records import pack
 from g2g_opt.metrics.power_quality import DEFINITIONS, PowerQuality, SiteTrip, demand_changes, held_breaks
@@ -43,15 +43,15 @@ class PowerQualityTally:
         self._without = np.full((n_kinds, n_buses, n), np.nan)
         self._unbalance = UnbalanceTally(
             solutions.unbalance,
-            highest=np.zeros((n_kinds, n_buses, n)),
-            highest_step=np.zeros((n_kinds, n_buses, n), np.int32),
+            highest=aligned(n_kinds, n_buses, n),
+            highest_step=aligned_counts(n_kinds, n_buses, n),
             edges=np.array(edges, dtype=np.float64),
-            steps_over=np.zeros((n_kinds, len(edges), n_buses, n), np.int32),
+            steps_over=aligned_counts(n_kinds, len(edges), n_buses, n),
             system=np.zeros((n_kinds, n)),
             kept_step=np.zeros((n_kinds, n), np.int64),
             kept_power=np.zeros((n_kinds, n, n_powers)),
             kept_share=np.ones((n_kinds, n, n_shapes)),
-            now=np.empty(n),
+            now=aligned(n),
         )
         n_fleets = len(fleets.sites)
         self._heaviest = HeaviestTally(
@@ -67,14 +67,14 @@ class PowerQualityTally:
         self._changes = ChangeTally(
             solutions.voltage_pu,
             self._rows,
-            levels=np.zeros((n_apart + 1 if changes_are_seen(grids.dt_s) else 0, len(self._rows), n)),
-            largest=np.zeros((len(self._rows), n)),
-            largest_step=np.zeros((len(self._rows), n), np.int32),
+            levels=aligned(n_apart + 1 if changes_are_seen(grids.dt_s) else 0, len(self._rows), n),
+            largest=aligned(len(self._rows), n),
+            largest_step=aligned_counts(len(self._rows), n),
             broken=np.full(n, -1, dtype=np.int64),
             taps_moved_at=grids.taps_moved_at,
             n_per_level=steps_per_mean(grids.dt_s),
             n_apart=n_apart,
-            beyond=np.empty(n),
+            beyond=aligned(n),
         )
         powers = Powers(grids.flow.power, grids.flow.load_share)
         self._steps, self._is_held = np.zeros(1, dtype=np.int64), np.zeros(n_steps, dtype=np.bool_)

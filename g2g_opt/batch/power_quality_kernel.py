@@ -8,7 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.compiled.kernel import inner, kernel
-from g2g_opt.compiled.lanes import WIDTH, any_less, at, count_less, higher, load, magnitude, spread, spread_at, store
+from g2g_opt.compiled.lanes import (
+    WIDTH,
+    any_less,
+    at,
+    count_less,
+    higher,
+    load,
+    magnitude,
+    mark_less,
+    spread,
+    spread_at,
+    store,
+    where_less,
+)
 from g2g_opt.compiled.program import DONE, IN_PYTHON
 from g2g_opt.compiled.records import Bools1, Counts2, Counts3, Counts4, Floats1, Floats2, Floats3, Ints1, Ints2, reader
 
@@ -116,11 +129,10 @@ def _add_unbalance(t: UnbalanceTally, powers: Powers, step: int, n_slots_used: i
                 place = (kind * n_buses + b) * n_slots + first
                 u = load(t.unbalance, place)
                 store(now, first, higher(u, load(now, first)))
-                if any_less(load(t.highest, place), u):
-                    for s in range(first, first + WIDTH):
-                        x = t.unbalance[kind * n_buses + b, s]
-                        if x > t.highest[kind, b, s]:
-                            t.highest[kind, b, s], t.highest_step[kind, b, s] = x, step
+                highest = load(t.highest, place)
+                if any_less(highest, u):
+                    mark_less(t.highest_step, place, highest, u, step)
+                    store(t.highest, place, higher(u, highest))
                 for k in range(n_edges):
                     edge = spread_at(t.edges, k)
                     if not any_less(edge, u):
@@ -157,11 +169,11 @@ def _add_level(t: ChangeTally, step: int) -> None:
             if not compares:
                 continue
             change = magnitude(level - load(before, own))
-            if any_less(load(t.largest, own) * larger + load(t.beyond, first), change):
-                for s in range(first, first + WIDTH):
-                    one = abs(now[i, s] - before[i, s])
-                    if t.beyond[s] == 0.0 and one > t.largest[i, s] * _LARGER:
-                        t.largest[i, s], t.largest_step[i, s] = one, number * t.n_per_level
+            told = load(t.largest, own)
+            least = told * larger + load(t.beyond, first)
+            if any_less(least, change):
+                mark_less(t.largest_step, own, least, change, number * t.n_per_level)
+                store(t.largest, own, where_less(least, change, change, told))
 
 
 @inner

@@ -131,6 +131,7 @@ class Rescue:
             has_solution[slot] = is_solved = self._solve(known, shares[c, :, lane], tolerance_pu)
             if is_solved and search.room.last_step_pu[0] < max(tolerance_pu, _ROUNDED_PU):
                 self._write(search, remainder[c, :, :, lane])
+                state.share.reshape(shares.shape)[c, :, lane] = shares[c, :, lane]
                 port_v[c, own, :, lane] = _pairs(search.across()[n_loads:])
                 port_a[c, own, :, lane] = _pairs(search.room.current[n_loads:])
                 found.append(slot)

@@ -12,7 +12,6 @@ from g2g_opt.batch.own_controls_kernel import act_in_round
 from g2g_opt.batch.power_flow import BatchPowerFlow
 from g2g_opt.batch.power_flow_kernel import solve_chunks
 from g2g_opt.batch.settled_steps_kernel import (
-    FollowingLoads,
     Kernels,
     Moves,
     StepsInTurn,
@@ -21,8 +20,9 @@ from g2g_opt.batch.settled_steps_kernel import (
     run_steps,
     tell_step,
 )
-from g2g_opt.circuit.clock_banks import DAY_S, RowClock
-from g2g_opt.compiled.lanes import WIDTH, aligned
+from g2g_opt.circuit.clock_banks import RowClock
+from g2g_opt.clock import DAY_S
+from g2g_opt.compiled.lanes import aligned
 from g2g_opt.compiled.program import entry_of
 from g2g_opt.compiled.records import Packed, pack
 
@@ -50,7 +50,6 @@ class SettledSteps:
         self._flow, self._controls, self._losses, self._node_v = flow, controls, losses, node_v
         self._clock = clock
         n = flow.n_slots
-        self._following = FollowingLoads(*flow.jacobian.following_loads, flow.network.n_shares, aligned(WIDTH))
         self._shares, self._powers = np.empty((n_steps, flow.load_share.size)), np.empty((n_steps, flow.power.size))
         self._told = Told(
             np.empty((n_steps, len(controls.all_taps()), n)),
@@ -126,8 +125,6 @@ class SettledSteps:
                     moving.n_monomials,
                 ),
                 self._losses.terms,
-                self._following,
-                flow.state.remainder,
                 self._shares,
                 self._powers,
                 flow.load_share.reshape(-1),

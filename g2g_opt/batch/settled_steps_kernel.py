@@ -17,7 +17,6 @@ from g2g_opt.batch.moving_lanes_kernel import MovingLanes, nothing_moved, write_
 from g2g_opt.batch.network_losses import LossTerms, losses_w
 from g2g_opt.batch.own_controls_kernel import AT_ONCE
 from g2g_opt.compiled.kernel import inner, kernel
-from g2g_opt.compiled.lanes import fma, load, spread, store, where_less
 from g2g_opt.compiled.program import DONE, IN_PYTHON, call
 from g2g_opt.compiled.records import Bools1, Bools2, Floats1, Floats2, Floats3, Floats4, Ints1, Ints2, reader
 
@@ -52,20 +51,6 @@ class Moves(NamedTuple):
     n_monomials: int
 
 
-class FollowingLoads(NamedTuple):
-    """Load branches that follow a share: their ends among nodes (-1: ground), slopes (S) and share, as in a flow; room
-    for whether lanes were solved.
-    """
-
-    branch: Ints1
-    begin: Ints1
-    end: Ints1
-    block: Floats2  # (branch, 4)
-    share: Ints1
-    n_shares: int
-    solved: Floats1  # (lane,)
-
-
 class Told(NamedTuple):
     """What is kept of every step; `unbalanced` are the nodes whose voltages (place, 2, step, lane) are."""
 
@@ -88,8 +73,6 @@ class StepsInTurn(NamedTuple):
     lanes: MovingLanes
     moves: Moves
     losses: LossTerms
-    following: FollowingLoads
-    remainder: Floats2  # (chunk, branch x 2 x lane) A
     shares: Floats2
     powers: Floats2
     load_share: Floats1
@@ -204,45 +187,10 @@ def begin_step(address: int, step: int) -> None:
 
 @inner
 def _begin(t: Any, step: int) -> None:
-    if step > 0:
-        for c in range(len(t.remainder)):
-            _follow_shares(t, step, c)
     for k in range(len(t.load_share)):
         t.load_share[k] = t.shares[step, k]
     for k in range(len(t.power)):
         t.power[k] = t.powers[step, k]
-
-
-@inner
-def _follow_shares(t: Any, step: int, c: int) -> None:
-    """What loads draw at the voltages of the step before, at the shares of this one: where the flow begins.
-
-    Lanes without a solution there begin where they have been put.
-    """
-    one, half, f, own, shares, n = spread(1.0), spread(0.5), t.following, t.remainder[c], t.shares[step], len(t.awake)
-    for lane in range(W):
-        f.solved[lane] = 1.0 if t.is_solved[c * W + lane] else 0.0
-    solved = load(f.solved, 0)
-    for k in range(len(f.branch)):
-        share, place = (c * f.n_shares + f.share[k]) * W, 2 * W * f.branch[k]
-        before = load(t.load_share, share)
-        more = where_less(spread(0.0), before, load(shares, share) / before - one, spread(0.0))
-        re, im = _node(t.node_v, f.begin[k], n, c)
-        back_re, back_im = _node(t.node_v, f.end[k], n, c)
-        re, im = re - back_re, im - back_im
-        straight_re = fma(spread(f.block[k, 0]), re, spread(f.block[k, 1]) * im)
-        straight_im = fma(spread(f.block[k, 2]), re, spread(f.block[k, 3]) * im)
-        left_re, left_im = load(own, place), load(own, place + W)
-        store(own, place, where_less(half, solved, fma(more, left_re - straight_re, left_re), left_re))
-        store(own, place + W, where_less(half, solved, fma(more, left_im - straight_im, left_im), left_im))
-
-
-@inner
-def _node(node_v: Any, node: int, n: int, c: int) -> Any:
-    if node < 0:
-        return spread(0.0), spread(0.0)
-    first = 2 * n * node + W * c
-    return load(node_v, first), load(node_v, first + n)
 
 
 @kernel

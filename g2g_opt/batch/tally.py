@@ -18,6 +18,7 @@ from g2g_opt.batch.tally_kernel import (
     VoltageTally,
     tally_step,
 )
+from g2g_opt.compiled.lanes import aligned, aligned_counts
 from g2g_opt.compiled.program import Part
 from g2g_opt.compiled.records import pack
 from g2g_opt.edges import Edges
@@ -57,29 +58,30 @@ class Tally:
             rows,
             np.array(edges.low_pu),
             np.array(edges.high_pu),
-            lowest=np.full(shape, np.inf),
-            highest=np.full(shape, -np.inf),
-            lowest_step=np.zeros(shape, np.int32),
-            highest_step=np.zeros(shape, np.int32),
-            below=np.zeros((n_low, n_slots)),
-            above=np.zeros((n_high, n_slots)),
-            steps_below=np.zeros((n_low, *shape), np.int32),
-            steps_above=np.zeros((n_high, *shape), np.int32),
+            lowest=aligned(*shape),
+            highest=aligned(*shape),
+            lowest_step=aligned_counts(*shape),
+            highest_step=aligned_counts(*shape),
+            below=aligned(n_low, n_slots),
+            above=aligned(n_high, n_slots),
+            steps_below=aligned_counts(n_low, *shape),
+            steps_above=aligned_counts(n_high, *shape),
             steps=np.zeros((n_low + 1, n_high + 1, n_slots), np.int32),
-            least=np.empty(n_slots),
-            most=np.empty(n_slots),
+            least=aligned(n_slots),
+            most=aligned(n_slots),
         )
+        self._voltages.lowest[:], self._voltages.highest[:] = np.inf, -np.inf
         by_branch = (n_branches, n_slots)
         self._loadings = LoadingTally(
             solutions.loading_pu,
             solutions.loading_phase,
-            highest=np.zeros(by_branch),
-            highest_step=np.zeros(by_branch, np.int32),
-            highest_phase=np.zeros(by_branch, np.int32),
+            highest=aligned(*by_branch),
+            highest_step=aligned_counts(*by_branch),
+            highest_phase=aligned_counts(*by_branch),
             edges=np.array(edges.loading_pu),
-            over=np.zeros((len(edges.loading_pu), *by_branch), np.int32),
+            over=aligned_counts(len(edges.loading_pu), *by_branch),
             steps=np.zeros((len(edges.loading_pu) + 1, n_slots), np.int32),
-            worst=np.empty(n_slots),
+            worst=aligned(n_slots),
         )
         self._fleets = fleets
         n_rows, n_fleets = fleets.n_rows, len(fleets.sites)

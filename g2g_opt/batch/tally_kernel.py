@@ -11,7 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.compiled.kernel import inner, kernel
-from g2g_opt.compiled.lanes import WIDTH, any_less, at, count_less, higher, load, lower, spread, spread_at, store
+from g2g_opt.compiled.lanes import (
+    WIDTH,
+    any_less,
+    at,
+    count_less,
+    higher,
+    load,
+    lower,
+    mark_less,
+    spread,
+    spread_at,
+    store,
+)
 from g2g_opt.compiled.program import DONE
 from g2g_opt.compiled.records import Counts2, Counts3, Floats1, Floats2, Ints1, reader
 
@@ -135,14 +147,13 @@ def _add_voltages(t: VoltageTally, step: int) -> None:
             v = load(v_pu, row * n_slots + first)
             store(least, first, lower(v, load(least, first)))
             store(most, first, higher(v, load(most, first)))
-            if any_less(v, load(lowest, own)):
-                for s in range(first, first + WIDTH):
-                    if v_pu[row, s] < lowest[i, s]:
-                        lowest[i, s], t.lowest_step[i, s] = v_pu[row, s], step
-            if any_less(load(highest, own), v):
-                for s in range(first, first + WIDTH):
-                    if v_pu[row, s] > highest[i, s]:
-                        highest[i, s], t.highest_step[i, s] = v_pu[row, s], step
+            low, high = load(lowest, own), load(highest, own)
+            if any_less(v, low):
+                mark_less(t.lowest_step, own, v, low, step)
+                store(lowest, own, lower(v, low))
+            if any_less(high, v):
+                mark_less(t.highest_step, own, high, v, step)
+                store(highest, own, higher(v, high))
             if any_less(v, top):
                 for k in range(n_low - 1, -1, -1):
                     edge, place = spread_at(t.low_edges, k), k * n_slots + first

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from g2g_opt.circuit.script_file.described_elements import described, hold_any
-
-_ROW_S = 3600.0
-DAY_S = 24 * _ROW_S
+from g2g_opt.clock import HOUR_S
 
 
 @dataclass(frozen=True)
@@ -23,8 +21,8 @@ class RowClock:
 
     def at(self, time_s: float) -> tuple[int, float]:
         """Hour of the year and second of the hour at a time (s) of the run."""
-        row = int(time_s // _ROW_S)
-        return self.first_hour + row * self.hours_apart, time_s - row * _ROW_S
+        row = int(time_s // HOUR_S)
+        return self.first_hour + row * self.hours_apart, time_s - row * HOUR_S
 
 
 def follows_the_clock(commands: Sequence[str]) -> bool:

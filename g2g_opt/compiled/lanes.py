@@ -8,7 +8,8 @@ neighbours or on how many there are. The code generator maps it to whatever the 
 Inside `@njit` functions: `load(array, place)`, `store(array, place, lanes)`, `spread(x)`, `spread_at(array, place)`,
 `at(array, place)` = one whole number without index checks, `+ - * /`,
 `fma(a, b, c)` = a b + c rounded once, `root(a)`, `lower(a, b)`, `higher(a, b)`, `magnitude(a)`,
-`where_less(a, b, x, y)` = x where a < b else y, `any_less(a, b)`, and `count_less(counts, place, a, b)`.
+`where_less(a, b, x, y)` = x where a < b else y, `any_less(a, b)`, `count_less(counts, place, a, b)` and
+`mark_less(marks, place, a, b, mark)`.
 Arrays are flat and contiguous float64;
 those that begin where a cache line does (`aligned`) are read twice as fast.
 """
@@ -34,16 +35,25 @@ WIDTH = 16
 _CACHE_LINE_BYTES = 64
 
 _VECTOR = ir.VectorType(ir.DoubleType(), WIDTH)
+_COUNTS = ir.VectorType(ir.IntType(32), WIDTH)
 _INDEX = ir.IntType(32)
 
 
 def aligned(*shape: int) -> NDArray[np.float64]:
     """Zeros of this shape that begin at a cache line."""
-    size = int(np.prod(shape))
-    slack = _CACHE_LINE_BYTES // 8
-    raw = np.zeros(size + slack)
-    first = (-raw.ctypes.data % _CACHE_LINE_BYTES) // 8
-    return raw[first : first + size].reshape(shape)
+    return _at_a_cache_line(shape, np.float64)
+
+
+def aligned_counts(*shape: int) -> NDArray[np.int32]:
+    """Whole zeros of this shape that begin at a cache line."""
+    return _at_a_cache_line(shape, np.int32)
+
+
+def _at_a_cache_line(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    raw = np.zeros(size + _CACHE_LINE_BYTES, dtype=np.uint8)
+    first = -raw.ctypes.data % _CACHE_LINE_BYTES
+    return raw[first : first + size].view(dtype).reshape(shape)
 
 
 class LanesType(types.Type):
@@ -62,15 +72,15 @@ class _LanesModel(models.PrimitiveModel):
         super().__init__(manager, fe_type, _VECTOR)
 
 
-def _pointer(context: Any, builder: Any, array_type: Any, array: Any, place: Any) -> Any:
+def _pointer(context: Any, builder: Any, array_type: Any, array: Any, place: Any, of: Any = _VECTOR) -> Any:
     data = cgutils.create_struct_proxy(array_type)(context, builder, array).data
-    return builder.bitcast(builder.gep(data, [place]), _VECTOR.as_pointer())
+    return builder.bitcast(builder.gep(data, [place]), of.as_pointer())
 
 
-def _splat(builder: Any, value: Any) -> Any:
-    one = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), value, ir.Constant(_INDEX, 0))
+def _splat(builder: Any, value: Any, of: Any = _VECTOR) -> Any:
+    one = builder.insert_element(ir.Constant(of, ir.Undefined), value, ir.Constant(_INDEX, 0))
     mask = ir.Constant(ir.VectorType(_INDEX, WIDTH), [0] * WIDTH)
-    return builder.shuffle_vector(one, ir.Constant(_VECTOR, ir.Undefined), mask)
+    return builder.shuffle_vector(one, ir.Constant(of, ir.Undefined), mask)
 
 
 @intrinsic
@@ -186,14 +196,26 @@ def count_less(typing_context: Any, counts: Any, place: Any, a: Any, b: Any) -> 
     """Add one to the int32 counts from `place` on in the lanes where a < b."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        kind = ir.VectorType(ir.IntType(32), WIDTH)
-        data = cgutils.create_struct_proxy(signature.args[0])(context, builder, arguments[0]).data
-        pointer = builder.bitcast(builder.gep(data, [arguments[1]]), kind.as_pointer())
-        ones = builder.zext(_compare(builder, *arguments[2:]), kind)
+        pointer = _pointer(context, builder, signature.args[0], *arguments[:2], of=_COUNTS)
+        ones = builder.zext(_compare(builder, *arguments[2:]), _COUNTS)
         builder.store(builder.add(builder.load(pointer, align=4), ones), pointer, align=4)
         return context.get_dummy_value()
 
     return types.void(counts, types.intp, lanes_type, lanes_type), generate
+
+
+@intrinsic
+def mark_less(typing_context: Any, marks: Any, place: Any, a: Any, b: Any, mark: Any) -> Any:
+    """Put a whole number among the int32 marks from `place` on in the lanes where a < b."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        pointer = _pointer(context, builder, signature.args[0], *arguments[:2], of=_COUNTS)
+        new = _splat(builder, builder.trunc(arguments[4], _COUNTS.element), of=_COUNTS)
+        is_less = _compare(builder, *arguments[2:4])
+        builder.store(builder.select(is_less, new, builder.load(pointer, align=4)), pointer, align=4)
+        return context.get_dummy_value()
+
+    return types.void(marks, types.intp, lanes_type, lanes_type, types.int64), generate
 
 
 @intrinsic

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -14,7 +14,8 @@ from g2g_opt.datacenter.command import DatacenterCommand, SetBatchSize
 from g2g_opt.events import EventEmitter
 from g2g_opt.grid.base import GridBackend
 from g2g_opt.grid.command import GridCommand
-from g2g_opt.quantities import BatchSize, ScheduleTimeS, Weight, check_quantities
+from g2g_opt.quantities import BatchSize, Weight, check_quantities
+from g2g_opt.schedule import Schedule
 
 
 @dataclass(frozen=True)
@@ -32,24 +33,8 @@ class BatchSizeChange:
         return BatchSizeSchedule(((float(t), self),))
 
 
-@dataclass(frozen=True)
-class BatchSizeSchedule:
+class BatchSizeSchedule(Schedule[BatchSizeChange]):
     """Changes of one model's batch size: `(time_s, change)` entries, kept in order of time."""
-
-    entries: tuple[tuple[ScheduleTimeS, BatchSizeChange], ...]
-
-    def __post_init__(self) -> None:
-        check_quantities(self)
-        object.__setattr__(self, "entries", tuple(sorted(self.entries, key=lambda entry: entry[0])))
-
-    def __or__(self, other: BatchSizeSchedule) -> BatchSizeSchedule:
-        return BatchSizeSchedule((*self.entries, *other.entries))
-
-    def __iter__(self) -> Iterator[tuple[float, BatchSizeChange]]:
-        return iter(self.entries)
-
-    def __len__(self) -> int:
-        return len(self.entries)
 
 
 class BatchSizeScheduleController(Controller[DatacenterBackend[Any], GridBackend[Any]]):

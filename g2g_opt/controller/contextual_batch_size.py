@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.clock import SimulationClock
+from g2g_opt.clock import DAY_S, SimulationClock
 from g2g_opt.controller.base import Controller
 from g2g_opt.controller.batch_sizes import changed_command
 from g2g_opt.datacenter.base import LLMBatchSizeControlledDatacenter, LLMDatacenterState
@@ -34,8 +34,6 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 # What the sites of a run show, by name: power (W, three phases together) and active replicas by model.
 SiteFigures = Callable[[str], tuple[float, Ints]]
-
-DAY_S = 86400.0
 
 
 def affine_level(context: Floats, center: Floats, scale: Floats, offset: Floats, gain: Floats) -> Floats:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -99,10 +99,12 @@ def start_state(log2_batch: Floats) -> OFOState:
     return OFOState(np.zeros(n), log2_batch.copy(), log2_batch.copy(), CurvesAt.nowhere(n))
 
 
-def ofo_rows(specs: Sequence[InferenceModelSpec], curves: LogisticModelStore, site: int = 0) -> OFORows:
-    """Rows of one site's models; x ranges over the union of their feasible batch sizes (equations, section 4).
+@lru_cache(maxsize=64)
+def ofo_rows(specs: tuple[InferenceModelSpec, ...], curves: LogisticModelStore) -> OFORows:
+    """Rows of one site's models, site 0; x ranges over the union of their feasible batch sizes (equations, section 4).
 
-    Whatever x is, a model is only ever sent one of its own feasible batch sizes.
+    Whatever x is, a model is only ever sent one of its own feasible batch sizes. Thousands of runs have the same
+    models: their rows are made once, and are not to be written to.
     """
     union = sorted({int(b) for spec in specs for b in spec.feasible_batch_sizes})
     labels = [spec.model_label for spec in specs]
@@ -130,7 +132,7 @@ def ofo_rows(specs: Sequence[InferenceModelSpec], curves: LogisticModelStore, si
                 knots[kind, i, : len(curve.x)] = curve.x
                 coefficients[kind, i, : len(curve.coefficients)] = curve.coefficients
     return OFORows(
-        site=np.full(len(specs), site, dtype=np.int64),
+        site=np.zeros(len(specs), dtype=np.int64),
         base=of_logistic("b0"),
         amplitude=of_logistic("L"),
         midpoint=of_logistic("x0"),

@@ -23,9 +23,9 @@ Ints = NDArray[np.int64]
 class DualsStep(NamedTuple):
     """Multipliers of the voltage limits (bus-phase, scenario) and what they are changed by.
 
-    Their voltages (pu) are rows `rows` of `voltage_pu` (node, scenario), in as many scenarios as fill lanes. Written
-    besides the multipliers: `pulls` (bus-phase), whether any scenario has one, and `outside` (scenario), 1 where a
-    voltage is outside the band. `done` is the last step that was made.
+    Their voltages (pu) are rows `rows` of `voltage_pu` (node, scenario), in as many scenarios as fill lanes. `pulls`
+    (bus-phase) says whether any scenario has a multiplier there: of the others none is read. Written besides those:
+    `outside` (scenario), 1 where a voltage is outside the band. `done` is the last step that was made.
     """
 
     low: Floats2
@@ -65,12 +65,14 @@ def update_voltage_duals(address: int, step: int) -> int:
     for first in range(0, n, WIDTH):
         store(d.outside, first, zero)
     for i in range(len(d.rows)):
-        row, pulls = d.rows[i] * n, False
+        row, pulled, pulls = d.rows[i] * n, d.pulls[i], False
         for first in range(0, n, WIDTH):
             own, v = i * n + first, load(d.voltage_pu, row + first)
-            low, high = load(d.low, own), load(d.high, own)
             is_outside = any_less(v, v_min) or any_less(v_max, v)
             # Most voltages are inside the band most of the time, and have no multiplier.
+            if not (is_outside or pulled):
+                continue
+            low, high = load(d.low, own), load(d.high, own)
             if not (is_outside or any_less(zero, low) or any_less(zero, high)):
                 continue
             low, high = higher(low + rho * (v_min - v), zero), higher(high + rho * (v - v_max), zero)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,13 +30,15 @@ class ServerPool:
         return a, b, c
 
 
+@lru_cache(maxsize=64)
 def draw_server_pool(
     n_servers: int, gpus_per_server: int, amplitude_range: tuple[float, float], seed: int, *key: Key
 ) -> ServerPool:
     """Lay out `n_servers` evenly over the phases and draw each server's amplitude a_s ~ U[lo, hi] and offset.
 
     The draws are keyed by `(seed, *key)`; server r of a phase is the same whatever the pool's size, so a larger
-    site is the smaller one with servers added.
+    site is the smaller one with servers added. A site stands in many runs: its pool is drawn once, not to be written
+    to.
     """
     sizes = [n_servers // 3 + (1 if p < n_servers % 3 else 0) for p in range(3)]
     low, high = amplitude_range
@@ -44,4 +47,6 @@ def draw_server_pool(
         draws = keyed_generator(seed, *key, "layout", phase).random((size, 2))
         amplitude.append(low + (high - low) * draws[:, 0])
         offset.append(draws[:, 1])
+        for drawn in (amplitude[-1], offset[-1]):
+            drawn.setflags(write=False)
     return ServerPool(gpus_per_server, tuple(amplitude), tuple(offset))

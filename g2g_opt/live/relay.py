@@ -15,6 +15,7 @@ import numpy as np
 
 from g2g_opt.channel.loss import burst_edges_s, is_lost, outage_edges_s
 from g2g_opt.channel.transport import delays_s
+from g2g_opt.clock import DAY_S
 from g2g_opt.communication import ChannelSpec
 from g2g_opt.errors import InputError
 from g2g_opt.live.settings import Address, LiveSettings, check_who_may_listen
@@ -22,8 +23,6 @@ from g2g_opt.live.sockets import DatagramPort, naming
 from g2g_opt.live.tally import LiveTally
 from g2g_opt.randomness import keyed_generator
 
-# Bursts are drawn for a day, and come again the next.
-_DAY_S = 86_400.0
 _DRAWN_AT_ONCE = 1024
 # Bytes of a stream that wait in a relay before it reads no more.
 _STREAM_HELD_MAX = 65_536
@@ -38,7 +37,7 @@ class LossyWay:
         self._latencies = keyed_generator(seed, *key, "latency")
         bursts = keyed_generator(seed, *key, "bursts")
         self._edges_s = (
-            burst_edges_s(loss, spec.burst_s, spec.burst_loss, _DAY_S, bursts) if spec.burst_s > 0.0 else np.zeros(0)
+            burst_edges_s(loss, spec.burst_s, spec.burst_loss, DAY_S, bursts) if spec.burst_s > 0.0 else np.zeros(0)
         )
         self._outages_s = outage_edges_s(spec.outages)
         self._delays_s: list[float] = []
@@ -53,7 +52,7 @@ class LossyWay:
                 return None
             self._free_s = leave_s = max(self._free_s, now_s) + 1.0 / spec.rate_per_s
         uniform = float(self._losses.random())
-        if is_lost(leave_s % _DAY_S, uniform, self._loss, self._edges_s, spec.burst_loss, self._outages_s):
+        if is_lost(leave_s % DAY_S, uniform, self._loss, self._edges_s, spec.burst_loss, self._outages_s):
             return None
         if not self._delays_s:
             self._delays_s = delays_s(spec, _DRAWN_AT_ONCE, self._latencies).tolist()[::-1]

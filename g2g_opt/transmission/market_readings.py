@@ -9,6 +9,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.clock import HOUR_S
 from g2g_opt.errors import InputError
 from g2g_opt.transmission.market_folder import DayFile, Reading, read_stamp
 from g2g_opt.transmission.series import HOURS_PER_DAY, Floats, NoteKind, SeriesNote, clock_changes
@@ -16,8 +17,6 @@ from g2g_opt.transmission.series import HOURS_PER_DAY, Floats, NoteKind, SeriesN
 GAP_HOURS_MAX = 3
 READINGS_PER_HOUR = 12
 READINGS_MIN_SHARE = 0.5  # of those in an hour; with fewer the hour counts as missing
-
-_HOUR_S = 3600
 
 SPRING_HOUR, AUTUMN_HOUR = 2, 1  # the hour that is not there, and the one that is there twice
 
@@ -37,7 +36,7 @@ def _second_of_hour(stamp: str) -> int:
 def _is_regular(readings: list[tuple[int, float]]) -> bool:
     """Do all hold equally long (also of one that stands for the hour)?"""
     n = len(readings)
-    return _HOUR_S % n == 0 and [second for second, _ in readings] == list(range(0, _HOUR_S, _HOUR_S // n))
+    return HOUR_S % n == 0 and [second for second, _ in readings] == list(range(0, HOUR_S, HOUR_S // n))
 
 
 class HourlyReadings:
@@ -205,10 +204,10 @@ class HourlyReadings:
             for second, value in readings:
                 at_moment.setdefault(second, []).append(value)
             begins = sorted(at_moment)
-            ends = [*begins[1:], _HOUR_S]
+            ends = [*begins[1:], HOUR_S]
             held_s = [end - begin for begin, end in zip([0, *begins[1:]], ends, strict=True)]
             self._mean_mw[place] = (
-                sum(s * float(np.mean(at_moment[b])) for s, b in zip(held_s, begins, strict=True)) / _HOUR_S
+                sum(s * float(np.mean(at_moment[b])) for s, b in zip(held_s, begins, strict=True)) / HOUR_S
             )
             self._count[place] = len(begins)
 

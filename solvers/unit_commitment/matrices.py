@@ -1,4 +1,4 @@
-"""The program of `unit_commitment_problem` as a sparse matrix, with tangents for the quadratic cost.
+"""The program of `problem` as a sparse matrix, with tangents for the quadratic cost.
 
 Starts stand as columns, stops are o_t = v_t - u_t + u_t-1. A unit of which nothing is gained by stopping (its minimum
 output is zero, an hour on costs nothing, and a start or stop lets it move no further than its ramp does) is simply on.

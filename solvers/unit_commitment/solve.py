@@ -1,6 +1,6 @@
-"""Solving day-ahead unit commitment with flexible datacenters: bounds, plan and prices of `unit_commitment_problem`.
+"""Solving day-ahead unit commitment with flexible datacenters: bounds, plan and prices of `problem`.
 
-`solve_unit_commitment` searches the commitments with tangents for the quadratic cost (`unit_commitment_search`), hands
+`solve_unit_commitment` searches the commitments with tangents for the quadratic cost (`search`), hands
 what takes long there to the mixed-integer solver, puts more tangents where the best plan runs until the gap holds for
 the true cost, and prices the plan with its commitment fixed.
 """

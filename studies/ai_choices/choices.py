@@ -8,6 +8,7 @@ from g2g_opt.datacenter.config import InferenceModelSpec
 from g2g_opt.datacenter.workloads.measurements import measured_spec, short_name
 from g2g_opt.errors import InputError
 from g2g_opt.quantities import Count, LatencyS
+from g2g_opt.reading import plain_digits
 from studies.shared.question_model import question_model
 
 CHOICE_SYNTAX = "COMPARISON=MODEL@GPU:TASK:PRECISION:GPUS_PER_REPLICA:TARGET_MS"
@@ -53,10 +54,14 @@ class AIChoice:
         comparison, sign, rest = text.partition("=")
         model, at, figures = rest.partition("@")
         parts = figures.split(":")
-        if not (sign and at and comparison and model) or len(parts) != 5 or not parts[3].isdecimal():
+        if (
+            not (sign and at and comparison and model)
+            or len(parts) != 5
+            or not (parts[3].isascii() and parts[3].isdecimal())
+        ):
             raise InputError(f"choice {text!r} cannot be read; write {CHOICE_SYNTAX}")
         try:
-            target_s = float(parts[4]) / _MS
+            target_s = float(plain_digits(parts[4])) / _MS
         except ValueError as error:
             raise InputError(f"choice {text!r}: {parts[4]!r} is no latency target in ms") from error
         return AIChoice(comparison, model, parts[0], parts[1], parts[2], int(parts[3]), target_s)
@@ -110,4 +115,3 @@ PUBLISHED_CHOICES = (
         for gpu in ("H100", "B200")
     ),
 )
-COMPARISONS = tuple(dict.fromkeys(choice.comparison for choice in PUBLISHED_CHOICES))

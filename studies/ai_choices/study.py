@@ -31,7 +31,7 @@ from studies.ai_choices.rows import ChoiceRow, HostedRow
 from studies.shared.asked_channels import check_heard
 from studies.shared.conclusion import Conclusion
 from studies.shared.input_files import feeder_files
-from studies.shared.question_model import question_model
+from studies.shared.question_model import check_no_effect, question_model
 from studies.shared.side_by_side import RunRequest, Wanted, judged_by, run_side_by_side
 from studies.shared.task import Progress, Tables, Task, TaskResult
 from studies.shared.typed_rows import gather_as, to_rows
@@ -61,6 +61,8 @@ class AIChoicesStudy(AIChoicesQuestion):
 
     def check(self) -> None:
         """Raise `InputError` for whatever can be wrong with the question, before a worker starts."""
+        if not self.capacity:
+            check_no_effect(self, ("limit_mw",), "where no largest fleets are searched (--no-capacity)")
         check_heard(self, "" if self.policy.acts else "nothing acts that could be told anything (--policy none)")
         feeder = self.load_feeder()
         for place, choice in enumerate(self.compared()):

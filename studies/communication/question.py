@@ -38,8 +38,8 @@ DESCRIPTION = (
     "study, whose two figures it repeats."
 )
 EPILOG = (
-    "Examples: g2g communication --feeder ieee13 --bus 671 --outage 60,300,900; g2g communication --feeder ieee34 "
-    "--transport udp --loss 0,0.3,0.6 --delay 0 --stale hold --draws 5; g2g communication --case cigre-lv"
+    "Examples: g2g communication --feeder ieee13 --bus 671 --outage-s 60,300,900; g2g communication --feeder ieee34 "
+    "--transport udp --loss 0,0.3,0.6 --delay-s 0 --stale hold --draws 5; g2g communication --case cigre-lv"
 )
 _LINKS, _CLIENTS, _RUN = "links", "cases of clients", "the run"
 _DRAWN = {"seed": "the study seed keys all draws (--seed)"}
@@ -83,7 +83,7 @@ class CommunicationQuestion(SizeQuestion):
         0.3,
         0.6,
     )
-    delays_s: Annotated[tuple[DelayS, ...], Flag("--delay", "one-way latencies", group=_LINKS)] = (0.0, 1.0, 10.0)
+    delays_s: Annotated[tuple[DelayS, ...], Flag("--delay-s", "one-way latencies", group=_LINKS)] = (0.0, 1.0, 10.0)
     two_way: Annotated[bool, Flag("--two-way", "TCP loses acknowledgements as well", group=_LINKS)] = False
     stale_rules: Annotated[
         tuple[StaleRule, ...],
@@ -91,12 +91,12 @@ class CommunicationQuestion(SizeQuestion):
     ] = get_args(StaleRule)
     outages_s: Annotated[
         tuple[DurationS, ...],
-        Flag("--outage", "times for which all links are dead, at their worst moment", group=_LINKS),
+        Flag("--outage-s", "times for which all links are dead, at their worst moment", group=_LINKS),
     ] = (300.0,)
     outage_start_s: Annotated[
         TimeS | None,
         Flag(
-            "--outage-start",
+            "--outage-start-s",
             "when outages begin",
             metavar="S",
             group=_LINKS,
@@ -115,7 +115,7 @@ class CommunicationQuestion(SizeQuestion):
                 "channels": Flag(
                     "--channel",
                     "what all links share, e.g. ideal:age=5,silence=30; in what they differ has flags of its own: "
-                    "--transport, --loss, --delay, --outage, --stale, --fail-safe",
+                    "--transport, --loss, --delay-s, --outage-s, --stale, --fail-safe",
                     metavar="ideal:NAME=X,...",
                     unset="ideal:age=5,silence=30",
                     read=read_channels,
@@ -255,8 +255,8 @@ class CommunicationQuestion(SizeQuestion):
             raise InputError("flexible capacity needs a policy: 'ofo' or 'droop'")
         if self.policy.channels is not None and not self.policy.channels.default.transparent:
             raise InputError(
-                "losses, delays and outages are the study's own: leave them out of --channel, and give --loss, --delay "
-                "and --outage instead"
+                "losses, delays and outages are the study's own: leave them out of --channel, and give --loss, "
+                "--delay-s and --outage-s instead"
             )
         if self.outage_start_s is not None and not self.outages_s:
             raise InputError("outage_start_s needs outages_s, how long they last")

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from g2g_opt.hourly_profile import load_profile
-from g2g_opt.scenario import PROFILE_ROW_S
 from studies.connection_check.question import ConnectionCheckQuestion
 from studies.connection_check.remedy_costs import UnitCosts
 from studies.connection_check.rows import LimitedYearRow
@@ -45,10 +44,6 @@ def limited_year(
     lost_mwh = float(lost[limited].sum())
     cost = UnitCosts.load(study.costs).of((("curtailed energy", lost_mwh),), study.discount_rate)
     check = held.year.run.verdict.binding
-
-    def moment(time_s: float) -> str:
-        return profile.moment(int(time_s // PROFILE_ROW_S))
-
     row = LimitedYearRow(
         bus=bus,
         hours=n_hours,
@@ -58,7 +53,7 @@ def limited_year(
         energy_lost_mwh=lost_mwh,
         annual_usd=cost.annual_usd,
         limit=check.name if check is not None else "",
-        limit_where=check.place(moment) if check is not None else "",
+        limit_where=check.place(profile.moment_at) if check is not None else "",
         note="",
         cost_parts="; ".join(cost.parts),
     )

@@ -11,11 +11,11 @@ from studies.shared.task import Row
 PUBLISHED_COLUMNS = (
     Column("controller", "controller"),
     Column("source", "source"),
-    Column("violation", "integral violation (pu s)", 2),
-    Column("throughput", "10^6 tokens/s", 2),
+    Column("violation_pu_s", "integral violation (pu s)", 2),
+    Column("throughput_million_tps", "10^6 tokens/s", 2),
     Column("switches", "batch switches", 1),
-    Column("misses", "latency misses (%)", 2),
-    Column("recovery", "recovered (%)", 1),
+    Column("misses_pct", "latency misses (%)", 2),
+    Column("recovery_pct", "recovered (%)", 1),
 )
 
 
@@ -31,11 +31,11 @@ def published_rows(case: StudyCase, means: Sequence[Row], kinds: Mapping[str, st
             {
                 "controller": row["controller"],
                 "source": "this study",
-                "violation": row["integral_violation_pu_s"],
-                "throughput": row["mean_throughput_tps"] / 1e6,
+                "violation_pu_s": row["integral_violation_pu_s"],
+                "throughput_million_tps": row["mean_throughput_tps"] / 1e6,
                 "switches": row["batch_switches"],
-                "misses": 100.0 * row["itl_deadline_fraction"],
-                "recovery": 100.0 * row["recovery"] if row["recovery"] is not None else None,
+                "misses_pct": 100.0 * row["itl_deadline_fraction"],
+                "recovery_pct": 100.0 * row["recovery"] if row["recovery"] is not None else None,
             }
         )
         if row["controller"] in case.published_controllers:
@@ -44,11 +44,11 @@ def published_rows(case: StudyCase, means: Sequence[Row], kinds: Mapping[str, st
                 {
                     "controller": row["controller"],
                     "source": "published",
-                    "violation": violation,
-                    "throughput": throughput,
+                    "violation_pu_s": violation,
+                    "throughput_million_tps": throughput,
                     "switches": switches,
-                    "misses": misses,
-                    "recovery": 100.0 * (1.0 - violation / none),
+                    "misses_pct": misses,
+                    "recovery_pct": 100.0 * (1.0 - violation / none),
                 }
             )
     return rows

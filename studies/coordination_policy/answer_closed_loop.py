@@ -20,21 +20,23 @@ _RUNS = columns_of(
     Column("penetration", "datacenters (share of peak)", secondary=True),
     "alpha q eps",
     Column("draw", "draw"),
-    Column("cost", "mean cost ($/h)", 0),
-    Column("saving", "saving (%)", 2),
-    Column("captured", "of the ideal (%)", 1),
+    Column("cost_usd_per_h", "mean cost ($/h)", 0),
+    Column("saving_pct", "saving (%)", 2),
+    Column("captured_pct", "of the ideal (%)", 1),
     "outside_hours rejected_hours shed_hours waiting_hours latency_excess_mw training_s residual",
 )
-_BOUNDS = columns_of(BoundRow, "penetration alpha hours base_mean ideal_mean ideal_saving base_shed_hours")
+_BOUNDS = columns_of(
+    BoundRow, "penetration alpha hours base_mean_usd_per_h ideal_mean_usd_per_h ideal_saving_pct base_shed_hours"
+)
 _DAYS = (
     Column("date", "day"),
     *columns_of(LoopRow, "alpha"),
     Column("q", "records", secondary=True),
     Column("eps", "eps", 1, secondary=True),
-    Column("base", "cost without coordination ($)", 0),
-    Column("saving", "saved, mean of draws ($)", 0),
-    Column("ideal", "ideal saving ($)", 0),
-    Column("missed", "missed ($)", 0),
+    Column("base_usd", "cost without coordination ($)", 0),
+    Column("saving_usd", "saved, mean of draws ($)", 0),
+    Column("ideal_usd", "ideal saving ($)", 0),
+    Column("missed_usd", "missed ($)", 0),
 )
 _WORST_DAYS = 10
 # An ideal saving below this share of the cost is a solver's tolerance: no share of it is told.
@@ -60,9 +62,9 @@ def closed_loop_parts(question: CoordinationQuestion, results: Sequence[TaskResu
                     row,
                     _RUNS,
                     {
-                        "cost": float(row.cost.mean()),
-                        "saving": 100.0 * float((base - row.cost).sum() / base.sum()),
-                        "captured": _captured(base, ideal, row.cost),
+                        "cost_usd_per_h": float(row.cost.mean()),
+                        "saving_pct": 100.0 * float((base - row.cost).sum() / base.sum()),
+                        "captured_pct": _captured(base, ideal, row.cost),
                     },
                 )
                 for row in own
@@ -103,7 +105,7 @@ def _captured(base: Floats, ideal: Floats, cost: Floats) -> float | None:
 
 
 def _answer(question: CoordinationQuestion, bound: BoundRow, runs: list[Row]) -> str:
-    share = np.array([run["captured"] for run in runs if run["captured"] is not None])
+    share = np.array([run["captured_pct"] for run in runs if run["captured_pct"] is not None])
     n, about = len(share), f"With {percent_of(bound.penetration)} % datacenters and alpha {bound.alpha:g}"
     if not n:
         return f"{about}, ideal coordination saves nothing in {bound.hours:,} hours."
@@ -111,7 +113,7 @@ def _answer(question: CoordinationQuestion, bound: BoundRow, runs: list[Row]) ->
     held = np.mean([run["outside_hours"] for run in runs])
     return (
         f"{about}, a policy that sees only what was measured before it acts (eps {runs[0]['eps']:g}, {runs[0]['q']} "
-        f"hours) captured {share.mean():z.1f} % of the ideal saving ({bound.ideal_saving:z.2f} % of the cost) in "
+        f"hours) captured {share.mean():z.1f} % of the ideal saving ({bound.ideal_saving_pct:z.2f} % of the cost) in "
         f"{bound.hours:,} hours{spread}; its shift was outside what datacenters accept, and became one by "
         f"'{question.response}', in {held:z.0f} hours."
     )
@@ -126,7 +128,13 @@ def _worst_days(bound: BoundRow, saved: Floats) -> list[Row]:
     by_day = _by_day(saved)
     missed = ideal - by_day
     return [
-        {"date": bound.dates[k], "base": base[k], "saving": by_day[k], "ideal": ideal[k], "missed": missed[k]}
+        {
+            "date": bound.dates[k],
+            "base_usd": base[k],
+            "saving_usd": by_day[k],
+            "ideal_usd": ideal[k],
+            "missed_usd": missed[k],
+        }
         for k in np.argsort(missed)[::-1][:_WORST_DAYS]
     ]
 

@@ -93,18 +93,18 @@ def _summary(rows: Sequence[CommittedDayRow], penetration: float, alpha: float |
         penetration=penetration,
         case="none" if alpha is None else f"alpha {alpha:g}",
         n_days=len(own),
-        cost=float(of(own, "cost").mean()),
-        saving=float(saved.mean()),
-        saving_low=None if error is None else float(saved.mean() - error),
-        saving_high=None if error is None else float(saved.mean() + error),
-        charge=charge,
-        charge_change=100.0 * (charge / before - 1.0),
-        seconds_median=float(np.median(of(own, "seconds"))),
-        seconds_max=float(of(own, "seconds").max()),
+        cost_usd=float(of(own, "cost").mean()),
+        saving_usd=float(saved.mean()),
+        saving_low_usd=None if error is None else float(saved.mean() - error),
+        saving_high_usd=None if error is None else float(saved.mean() + error),
+        charge_usd=charge,
+        charge_change_pct=100.0 * (charge / before - 1.0),
+        time_median_s=float(np.median(of(own, "seconds"))),
+        time_max_s=float(of(own, "seconds").max()),
         gap_max=float(of(own, "gap").max()),
-        relaxed_saving=float(np.mean(both)) if both else None,
-        saving_least=None if alpha is None else float(least.mean()),
-        saving_most=None if alpha is None else float(most.mean()),
+        relaxed_saving_usd=float(np.mean(both)) if both else None,
+        saving_least_usd=None if alpha is None else float(least.mean()),
+        saving_most_usd=None if alpha is None else float(most.mean()),
     )
 
 
@@ -112,13 +112,17 @@ def _answer(row: MeanDayRow) -> str:
     days = "one day" if row.n_days == 1 else f"mean of {row.n_days} days"
     text = (
         f"With {percent_of(row.penetration)} % datacenters and {row.case}, flexibility from 16 to 20 h saves "
-        f"{row.saving:z,.0f} $ a day of {row.cost + row.saving:,.0f} $ ({days}), and "
-        f"changes what datacenters are charged in these hours by {row.charge_change:+z.1f} %."
+        f"{row.saving_usd:z,.0f} $ a day of {row.cost_usd + row.saving_usd:,.0f} $ ({days}), and "
+        f"changes what datacenters are charged in these hours by {row.charge_change_pct:+z.1f} %."
     )
-    if row.saving_least is not None and row.saving_most is not None and row.saving_least < 0.0 < row.saving_most:
+    if (
+        row.saving_least_usd is not None
+        and row.saving_most_usd is not None
+        and row.saving_least_usd < 0.0 < row.saving_most_usd
+    ):
         text += (
-            f" Whether it saves anything is within the solver's gap: between {row.saving_least:,.0f} and "
-            f"{row.saving_most:,.0f} $ a day; ask for a smaller one (--gap)."
+            f" Whether it saves anything is within the solver's gap: between {row.saving_least_usd:,.0f} and "
+            f"{row.saving_most_usd:,.0f} $ a day; ask for a smaller one (--gap)."
         )
     return text
 

@@ -58,11 +58,11 @@ def peak_hour_parts(question: CoordinationQuestion, results: Sequence[TaskResult
     """Tables over draws; ties of one training count as further draws of the contextual policy's interval."""
     rows = gather_as(results, "savings", SavingRow)
     summary = [_summary(group) for group in _groups(rows)]
-    ideal = {(row.penetration, row.alpha, row.q): row.saving for row in summary if row.policy == "ideal"}
+    ideal = {(row.penetration, row.alpha, row.q): row.saving_pct for row in summary if row.policy == "ideal"}
     for k, row in enumerate(summary):
         best = ideal.get((row.penetration, row.alpha, row.q))
         if best is not None and best > _NOTHING_PERCENT and row.policy not in ("none", "ideal"):
-            summary[k] = replace(row, captured=100.0 * row.saving / best)
+            summary[k] = replace(row, captured_pct=100.0 * row.saving_pct / best)
     failures = tuple(
         MissingAnswer(
             f"{_trained(r)}, alpha {r.alpha:g}, q {r.q}, draw {r.draw + 1}, eps {r.eps:g}",
@@ -163,25 +163,25 @@ def _summary(group: list[SavingRow]) -> MeanSavingRow:
         first.q,
         first.eps,
         first.policy,
-        cost=mean("cost"),
-        saving=mean("saving_share", 100.0) or 0.0,
-        saving_low=float(shares.min()),
-        saving_high=float(shares.max()),
-        captured=None,
-        refused=mean("refused_share", 100.0),
-        shed=mean("shed_share", 100.0),
-        sheds_more=mean("sheds_more_share", 100.0),
+        cost_usd=mean("cost"),
+        saving_pct=mean("saving_share", 100.0) or 0.0,
+        saving_low_pct=float(shares.min()),
+        saving_high_pct=float(shares.max()),
+        captured_pct=None,
+        refused_pct=mean("refused_share", 100.0),
+        shed_pct=mean("shed_share", 100.0),
+        sheds_more_pct=mean("sheds_more_share", 100.0),
         shed_mw=mean("shed_mw"),
         shed_records=mean("shed_records"),
-        shed_cost=mean("shed_cost_share", 100.0),
+        shed_cost_pct=mean("shed_cost_share", 100.0),
         latency_margin=mean("latency_margin"),
         margin_enough=all(row.margin_enough is not False for row in group),
         training_s=mean("training_s"),
         residual=max((row.residual for row in group if row.residual is not None), default=None),
         n_draws=len(group),
         n_optima=n_optima,
-        record_low=mean("saving_low", 100.0),
-        record_high=mean("saving_high", 100.0),
+        record_low_pct=mean("saving_low", 100.0),
+        record_high_pct=mean("saving_high", 100.0),
         shed_usd_per_mwh=first.shed_usd_per_mwh,
         n_test=first.n_test,
         n_limited_lines=first.n_limited_lines,
@@ -194,14 +194,14 @@ def _answer(summary: Sequence[MeanSavingRow], *, eps_chosen: bool = False) -> st
     words = _shed_words(summary)
     for row in summary:
         about = f"With {percent_of(row.penetration)} % datacenters and alpha {row.alpha:g}"
-        if row.policy == "ideal" and row.saving <= _NOTHING_PERCENT:
+        if row.policy == "ideal" and row.saving_pct <= _NOTHING_PERCENT:
             words.append(f"{about}, even ideal coordination saves nothing{_why_nothing(row)}.")
-        if row.policy != "contextual" or row.captured is None:
+        if row.policy != "contextual" or row.captured_pct is None:
             continue
         words.append(
             f"{about}, the contextual policy (eps {row.eps:g}, {row.q} records) saves {_range_words(row)} of "
-            f"the dispatch cost, {row.captured:z.0f} % of what ideal coordination would"
-            f"{_regression_words(summary, row)}; datacenters refuse {row.refused:z.1f} % of its shifts."
+            f"the dispatch cost, {row.captured_pct:z.0f} % of what ideal coordination would"
+            f"{_regression_words(summary, row)}; datacenters refuse {row.refused_pct:z.1f} % of its shifts."
         )
         if eps_chosen and row.eps in (EPS_SWEEP[0], EPS_SWEEP[-1]):
             end = "largest" if row.eps == EPS_SWEEP[-1] else "smallest"
@@ -227,7 +227,7 @@ def _shed_words(summary: Sequence[MeanSavingRow]) -> list[str]:
         # Policies under which the same is shed stand together.
         said: dict[str, list[str]] = {}
         for row in rows:
-            of_cost = f"{row.shed_cost:z.1f} % of the cost that is told is its price"
+            of_cost = f"{row.shed_cost_pct:z.1f} % of the cost that is told is its price"
             much = f"{row.shed_mw:,.3g} MW on average, in {row.shed_records:.10g} of {row.n_test} records; {of_cost}"
             how = {"none": "without coordination", "ideal": "with ideal coordination"}.get(
                 row.policy, f"with the {row.policy} policy" + ("" if row.eps is None else f" (eps {row.eps:g})")
@@ -261,10 +261,10 @@ def _why_nothing(row: MeanSavingRow) -> str:
 def _range_words(row: MeanSavingRow) -> str:
     """The saving, with its range over optima that cost the same on the training records, and over draws."""
     if row.n_optima < 2:
-        return f"{row.saving:z.1f} %"
+        return f"{row.saving_pct:z.1f} %"
     ties = "equal optima of its training" if row.n_optima > row.n_draws else ""
     over = " and ".join(words for words in (ties, "draws" if row.n_draws > 1 else "") if words)
-    low, high = f"{row.saving_low:z.1f}", f"{row.saving_high:z.1f}"
+    low, high = f"{row.saving_low_pct:z.1f}", f"{row.saving_high_pct:z.1f}"
     return f"{low if low == high else f'{low} to {high}'} % (over {row.n_optima} {over})"
 
 
@@ -272,8 +272,8 @@ def _regression_words(summary: Sequence[MeanSavingRow], row: MeanSavingRow) -> s
     """Base regression, where it saves more than the contextual policy does."""
     for other in summary:
         is_same = (other.penetration, other.alpha, other.q, other.eps) == (row.penetration, row.alpha, row.q, row.eps)
-        if is_same and other.policy == "base regression" and other.saving > row.saving:
-            return f" (base regression saves {other.saving:z.1f} %, more)"
+        if is_same and other.policy == "base regression" and other.saving_pct > row.saving_pct:
+            return f" (base regression saves {other.saving_pct:z.1f} %, more)"
     return ""
 
 
@@ -343,7 +343,7 @@ def _charts(summary: Sequence[MeanSavingRow]) -> list[Chart]:
         ("q", "Shifts refused over training records", "training records"),
         ("eps", "Mean cost over eps", "eps, bound on |beta|_1"),
     ):
-        what = "refused" if name == "q" else "cost"
+        what = "refused_pct" if name == "q" else "cost_usd"
         lines = []
         for policy in dict.fromkeys(row.policy for row in summary):
             for alpha in dict.fromkeys(row.alpha for row in summary):
@@ -353,6 +353,6 @@ def _charts(summary: Sequence[MeanSavingRow]) -> list[Chart]:
                     x, y = [x for x, _ in own], [y for _, y in own]
                     lines.append(Line(f"{policy}, alpha {alpha:g}", x, y, points=True))
         if lines:
-            y_title = "refused by datacenters (%)" if what == "refused" else "mean dispatch cost ($)"
+            y_title = "refused by datacenters (%)" if what == "refused_pct" else "mean dispatch cost ($)"
             charts.append(Chart(title, unit, y_title, tuple(lines)))
     return charts

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.errors import InputError, unknown_name
+from g2g_opt.reading import plain_digits
 from solvers.outcome import SolverError
 
 Floats = NDArray[np.float64]
@@ -66,12 +67,12 @@ def _number(text: str, value: str) -> float | int | bool:
     if value.lower() in _WORDS:
         return _WORDS[value.lower()]
     try:
-        number = float(value)
+        number = float(plain_digits(value))
     except ValueError:
         number = np.nan
     if not np.isfinite(number):
         raise InputError(f"the baseline {text[:80]!r} has {value!r} where a number, true or false is needed")
-    return int(value) if re.fullmatch(r"[-+]?\d+", value) else number
+    return int(value) if re.fullmatch(r"[-+]?[0-9]+", value) else number
 
 
 def make_regressor(text: str, seed: int) -> Any:

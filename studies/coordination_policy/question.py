@@ -25,7 +25,7 @@ from g2g_opt.transmission.system import Settings, load_peak_records
 from g2g_opt.transmission.zonal_grid import ShedRule
 from studies.shared.asked_channels import no_channels
 from studies.shared.question_fields import StudySeed
-from studies.shared.question_model import NotHere, question_model
+from studies.shared.question_model import NotHere, check_no_effect, question_model
 from studies.shared.stated_solver import MATRICES, SolverName, pyomo_solver
 
 Kind = Literal["peak-hour", "closed-loop", "day-ahead"]
@@ -57,6 +57,16 @@ EPILOG = (
 )
 _TRAINING, _OPERATION, _NETWORK = "training", "in operation", "on another network, with an AC check"
 _DAY_AHEAD = "day-ahead"
+
+# Fields of some kinds of studies, with these.
+_OF_KINDS: Mapping[str, tuple[Kind, ...]] = {
+    **dict.fromkeys(("n_days", "mip_gap", "time_limit_s"), ("day-ahead",)),
+    **dict.fromkeys(("first_date", "last_date"), ("closed-loop", "day-ahead")),
+    **dict.fromkeys(
+        ("q", "n_draws", "eps", "scaled", "free_intercept", "latency_margin", "response", "shed_rule"),
+        ("peak-hour", "closed-loop"),
+    ),
+}
 
 
 @question_model
@@ -170,7 +180,7 @@ class CoordinationQuestion:
     mip_gap: Annotated[
         InnerShare, Flag("--gap", "asked of the solver, of the cost", metavar="SHARE", group=_DAY_AHEAD)
     ] = 1e-3
-    time_limit_s: Annotated[WorkTimeS, Flag("--time-limit", "per program", group=_DAY_AHEAD)] = 120.0
+    time_limit_s: Annotated[WorkTimeS, Flag("--time-limit-s", "per program", group=_DAY_AHEAD)] = 120.0
     solver: SolverName = MATRICES
     market_files: Annotated[
         str,
@@ -219,6 +229,11 @@ class CoordinationQuestion:
             if len(set(values)) < len(values):
                 raise InputError(f"{name} has a value twice: {list(values)}")
         checked_dates(self.first_date, self.last_date)
+        check_no_effect(
+            self,
+            (name for name, kinds in _OF_KINDS.items() if self.kind not in kinds),
+            f"in a {self.kind} study (--kind)",
+        )
         if self.eps is not None and not self.eps:
             raise InputError("eps is empty; give at least one value, or None for a cross-validation")
         if self.refused_max is not None and self.kind != "peak-hour":

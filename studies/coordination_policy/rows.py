@@ -122,25 +122,25 @@ class MeanSavingRow(OfSetting):
     q: Annotated[int, ShownAs("records")]
     eps: Annotated[float | None, ShownAs("eps", 3)]
     policy: Annotated[str, ShownAs("policy")]
-    cost: Annotated[float | None, ShownAs("mean cost ($)", 0)]
-    saving: Annotated[float, ShownAs("saving (%)", 2)]
-    saving_low: Annotated[float, ShownAs("lowest (%)", 2)]
-    saving_high: Annotated[float, ShownAs("highest (%)", 2)]
-    captured: Annotated[float | None, ShownAs("of the ideal (%)", 1)]
-    refused: Annotated[float | None, ShownAs("refused by datacenters (%)", 1)]
-    shed: Annotated[float | None, ShownAs("rejected by the grid (%)", 1, secondary=True)] = None
-    sheds_more: Annotated[float | None, ShownAs("would shed more than without (%)", 1, secondary=True)] = None
+    cost_usd: Annotated[float | None, ShownAs("mean cost ($)", 0)]
+    saving_pct: Annotated[float, ShownAs("saving (%)", 2)]
+    saving_low_pct: Annotated[float, ShownAs("lowest (%)", 2)]
+    saving_high_pct: Annotated[float, ShownAs("highest (%)", 2)]
+    captured_pct: Annotated[float | None, ShownAs("of the ideal (%)", 1)]
+    refused_pct: Annotated[float | None, ShownAs("refused by datacenters (%)", 1)]
+    shed_pct: Annotated[float | None, ShownAs("rejected by the grid (%)", 1, secondary=True)] = None
+    sheds_more_pct: Annotated[float | None, ShownAs("would shed more than without (%)", 1, secondary=True)] = None
     shed_mw: Annotated[float | None, ShownAs("load shed (MW, mean)", 3)] = None
     shed_records: Annotated[float | None, ShownAs("records that shed")] = None
-    shed_cost: Annotated[float | None, ShownAs("of the cost (%)", 1)] = None
+    shed_cost_pct: Annotated[float | None, ShownAs("of the cost (%)", 1)] = None
     latency_margin: Annotated[float | None, ShownAs("latency margin", 2, secondary=True)] = None
     margin_enough: Annotated[bool, ShownAs("enough margin for the refusals asked", secondary=True)] = True
     training_s: Annotated[float | None, ShownAs("training (s)", 1, secondary=True)] = None
     residual: Annotated[float | None, ShownAs("certificate", 9, secondary=True)] = None
     n_draws: Annotated[int, ShownAs("draws", secondary=True)] = 1
     n_optima: Annotated[int, ShownAs("trainings and equal optima", secondary=True)] = 1
-    record_low: Annotated[float | None, ShownAs("saving over records, 2.5 % (%)", 2, secondary=True)] = None
-    record_high: Annotated[float | None, ShownAs("97.5 % (%)", 2, secondary=True)] = None
+    record_low_pct: Annotated[float | None, ShownAs("saving over records, 2.5 % (%)", 2, secondary=True)] = None
+    record_high_pct: Annotated[float | None, ShownAs("97.5 % (%)", 2, secondary=True)] = None
     shed_usd_per_mwh: float | None = None
     n_test: int = 0
     n_limited_lines: int = 0
@@ -165,7 +165,7 @@ class MovedToDatacenter(TypedRow):
     datacenter: Annotated[str, ShownAs("datacenter")]
     base_mw: Annotated[float, ShownAs("load without coordination (MW)", 1)]
     shift_mw: Annotated[float, ShownAs("moved to it, mean (MW)", 1)]
-    shift_share: Annotated[float | None, ShownAs("of its load (%)", 1)]
+    shift_pct: Annotated[float | None, ShownAs("of its load (%)", 1)]
     least_mw: Annotated[float, ShownAs("least (MW)", 1)]
     most_mw: Annotated[float, ShownAs("most (MW)", 1)]
 
@@ -280,17 +280,17 @@ class BoundRow(OfSetting):
     dates: tuple[str, ...]
 
     @property
-    def base_mean(self) -> Annotated[float, ShownAs("cost without coordination ($/h)", 0)]:
+    def base_mean_usd_per_h(self) -> Annotated[float, ShownAs("cost without coordination ($/h)", 0)]:
         """Mean cost of an hour."""
         return float(self.base_cost.mean())
 
     @property
-    def ideal_mean(self) -> Annotated[float, ShownAs("ideal ($/h)", 0)]:
+    def ideal_mean_usd_per_h(self) -> Annotated[float, ShownAs("ideal ($/h)", 0)]:
         """Mean cost of an hour, ideally coordinated."""
         return float(self.ideal_cost.mean())
 
     @property
-    def ideal_saving(self) -> Annotated[float, ShownAs("ideal saving (%)", 2)]:
+    def ideal_saving_pct(self) -> Annotated[float, ShownAs("ideal saving (%)", 2)]:
         """What ideal coordination saves."""
         return 100.0 * (1.0 - float(self.ideal_cost.sum() / self.base_cost.sum()))
 
@@ -368,15 +368,15 @@ class MeanDayRow(TypedRow):
     penetration: Annotated[float, ShownAs("datacenters (share of peak)")]
     case: Annotated[str, ShownAs("flexibility")]
     n_days: Annotated[int, ShownAs("days")]
-    cost: Annotated[float, ShownAs("cost ($/day)", 0)]
-    saving: Annotated[float, ShownAs("saving ($/day)", 0)]
-    saving_low: Annotated[float | None, ShownAs("2.5 %", 0)]
-    saving_high: Annotated[float | None, ShownAs("97.5 %", 0)]
-    charge: Annotated[float, ShownAs("datacenters' charge ($/day)", 0)]
-    charge_change: Annotated[float, ShownAs("change (%)", 1)]
-    seconds_median: Annotated[float, ShownAs("median time (s)", 1)]
-    seconds_max: Annotated[float, ShownAs("longest (s)", 1, secondary=True)]
+    cost_usd: Annotated[float, ShownAs("cost ($/day)", 0)]
+    saving_usd: Annotated[float, ShownAs("saving ($/day)", 0)]
+    saving_low_usd: Annotated[float | None, ShownAs("2.5 %", 0)]
+    saving_high_usd: Annotated[float | None, ShownAs("97.5 %", 0)]
+    charge_usd: Annotated[float, ShownAs("datacenters' charge ($/day)", 0)]
+    charge_change_pct: Annotated[float, ShownAs("change (%)", 1)]
+    time_median_s: Annotated[float, ShownAs("median time (s)", 1)]
+    time_max_s: Annotated[float, ShownAs("longest (s)", 1, secondary=True)]
     gap_max: Annotated[float, ShownAs("largest gap", 5, secondary=True)]
-    relaxed_saving: Annotated[float | None, ShownAs("saving if units were on in part ($/day)", 0)] = None
-    saving_least: Annotated[float | None, ShownAs("least saving within the gap ($/day)", 0, secondary=True)] = None
-    saving_most: Annotated[float | None, ShownAs("most ($/day)", 0, secondary=True)] = None
+    relaxed_saving_usd: Annotated[float | None, ShownAs("saving if units were on in part ($/day)", 0)] = None
+    saving_least_usd: Annotated[float | None, ShownAs("least saving within the gap ($/day)", 0, secondary=True)] = None
+    saving_most_usd: Annotated[float | None, ShownAs("most ($/day)", 0, secondary=True)] = None

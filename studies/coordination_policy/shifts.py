@@ -53,7 +53,7 @@ def moved_work(
             datacenter=name,
             base_mw=float(base_mw[k]),
             shift_mw=float(mean[k]),
-            shift_share=100.0 * float(mean[k] / base_mw[k]) if base_mw[k] > _NOTHING_MW else None,
+            shift_pct=100.0 * float(mean[k] / base_mw[k]) if base_mw[k] > _NOTHING_MW else None,
             least_mw=float(moved[:, k].min()),
             most_mw=float(moved[:, k].max()),
         )

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, get_args
 
 import numpy as np
 
+from g2g_opt.clock import HOUR_S
 from g2g_opt.communication import ChannelsAsked
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
@@ -17,7 +18,8 @@ from g2g_opt.hourly_profile import load_profile
 from g2g_opt.plan import Plan, PVUnit
 from g2g_opt.quantities import CoefficientSum, Count, DurationS, MarginPu, RoundCount, ShareAboveZero, Weight
 from g2g_opt.randomness import keyed_generator
-from g2g_opt.scenario import PROFILE_FLAG, PROFILE_ROW_S, TRAINING_FLAG, Scenario
+from g2g_opt.reading import plain_digits
+from g2g_opt.scenario import PROFILE_FLAG, TRAINING_FLAG, Scenario
 from studies.shared.asked_channels import check_heard
 from studies.shared.feeder_questions import SiteQuestion
 from studies.shared.question_fields import SITES, StudySeed, read_sites
@@ -58,7 +60,7 @@ def read_plants(texts: Sequence[str], question: object) -> tuple[PVUnit, ...]:
     for text in texts:
         bus, _, size = text.rpartition(":")
         try:
-            size_kw = float(size)
+            size_kw = float(plain_digits(size))
         except ValueError as error:
             raise InputError(f"--pv {text!r} cannot be read; write BUS:KW") from error
         if not bus:
@@ -119,7 +121,7 @@ class FeederPolicyQuestion(SiteQuestion):
     record_dt_s: Annotated[DurationS, Flag("--record-dt-s", "distance of training records", group=_TRAINING)] = 60.0
     margins_pu: Annotated[
         tuple[MarginPu, ...],
-        Flag("--margins", "to the voltage band, the best of them in training is taken", group=_TRAINING),
+        Flag("--margins-pu", "to the voltage band, the best of them in training is taken", group=_TRAINING),
     ] = (0.0, 0.001, 0.002, 0.003)
     rounding: Annotated[
         Rounding, Flag("--rounding", "of what a policy asks to batch sizes there are", group=_TRAINING)
@@ -163,7 +165,7 @@ class FeederPolicyQuestion(SiteQuestion):
         base = self.base
         if base.profile is None:
             raise InputError("a policy study draws days from the scenario's profile; give it one (--profile)")
-        rows = -(-base.duration_s // PROFILE_ROW_S)
+        rows = -(-base.duration_s // HOUR_S)
         days_a_run = -(-(rows + _HOURS_A_DAY - 1) // _HOURS_A_DAY)
         n_days = len(load_profile(base.profile).hours) // _HOURS_A_DAY
         starts = np.arange(0, n_days - days_a_run + 1, days_a_run)

@@ -16,7 +16,8 @@ _PLACES_MAX = 24
 def tokens_in_words(row: CapacityRow) -> str:
     """Tokens of an answer, per second and per year."""
     tps = row.throughput_tps or 0.0
-    return f"{tps / 1e3:,.0f} thousand tokens/s, or {row.tokens_per_year or 0.0:,.1f} trillion a year at this rate"
+    a_year = row.trillion_tokens_per_year or 0.0
+    return f"{tps / 1e3:,.0f} thousand tokens/s, or {a_year:,.1f} trillion a year at this rate"
 
 
 # --- the ladder

@@ -27,7 +27,7 @@ def capacity_table(rows: Sequence[CapacityRow], study: HostingCapacityQuestion) 
         CapacityRow,
         f"bus operation {_POWER} n_gpus n_replicas throughput_tps throughput_share limit limit_where",
         "" if study.scenarios == 1 else _SCENARIOS,
-        "tokens_per_year gpus_rejected_above gpus_rejected_below",
+        "trillion_tokens_per_year gpus_rejected_above gpus_rejected_below",
         "power_operating_opendss_mw power_peak_opendss_mw voltage_lowest_opendss_pu",
         "voltage_lowest_pu voltage_highest_pu violation_time_s own_loads_unserved_time_s",
         "line_loading_max_pu line_loading_where transformer_loading_max_pu transformer_loading_where taps",

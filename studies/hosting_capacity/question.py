@@ -30,7 +30,7 @@ from studies.hosting_capacity.scenario_draws import draw_scenarios
 from studies.shared.feeder_questions import HourQuestion, SizeQuestion
 from studies.shared.outages import worst_outage_start_s
 from studies.shared.question_fields import StorageUnits
-from studies.shared.question_model import NounFlags, question_model
+from studies.shared.question_model import NounFlags, check_no_effect, question_model
 from studies.shared.utilisation import check_range, scenarios_within
 from studies.shared.workload import check_site_buses
 
@@ -147,7 +147,7 @@ class HostingCapacityQuestion(SizeQuestion, HourQuestion):
     outage_s: Annotated[
         DurationS | None,
         Flag(
-            "--outage",
+            "--outage-s",
             "flexible operation has to survive that all channels are dead for so long, at its worst moment",
             metavar="S",
             unset="none",
@@ -155,7 +155,7 @@ class HostingCapacityQuestion(SizeQuestion, HourQuestion):
     ] = None
     outage_start_s: Annotated[
         TimeS | None,
-        Flag("--outage-start", "when that outage begins", metavar="S", unset="so that it ends as demand is highest"),
+        Flag("--outage-start-s", "when that outage begins", metavar="S", unset="so that it ends as demand is highest"),
     ] = None
 
     @property
@@ -251,6 +251,10 @@ class HostingCapacityQuestion(SizeQuestion, HourQuestion):
         """Raise `InputError` for figures that do not fit together."""
         if not self.operations:
             raise InputError("name at least one operation: 'firm' or 'flexible'")
+        if "flexible" not in self.operations:
+            # Firm sites stand on a grid whose regulators a policy may move.
+            unused = ("objective", "throughput_shares", "outage_s", *(() if self.policy.moves_taps else ("policy",)))
+            check_no_effect(self, unused, "where only firm operation is asked for (--operation firm)")
         if self.policy.kind == "none":
             raise InputError("flexible capacity needs a policy: 'ofo' or 'droop'")
         if self.outage_start_s is not None and self.outage_s is None:

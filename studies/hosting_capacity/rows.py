@@ -94,7 +94,7 @@ class CapacityRow(TypedRow):
         return None if above is None else GPUS_PER_SERVER * (above + (self.first_n_servers or 0))
 
     @property
-    def tokens_per_year(self) -> Annotated[float | None, ShownAs(_A_YEAR, 1, secondary=True)]:
+    def trillion_tokens_per_year(self) -> Annotated[float | None, ShownAs(_A_YEAR, 1, secondary=True)]:
         """Tokens (10^12) of a year in which every hour is like the one that was simulated."""
         return None if self.throughput_tps is None else self.throughput_tps * 3600.0 * _HOURS_A_YEAR / 1e12
 

@@ -13,8 +13,9 @@ from g2g_opt.plan import Plan, TapMode
 from g2g_opt.scenario import Scenario
 from g2g_opt.site import smallest_n_servers
 from solvers.largest_by_use import search_largest_by_use
-from solvers.largest_feasible import search_below, search_largest_feasible
+from solvers.largest_feasible import LargestFeasible, search_below, search_largest_feasible
 from studies.hosting_capacity.across_gaps import look_across, size_across
+from studies.hosting_capacity.bracket import Bracket
 from studies.hosting_capacity.capacity import (
     Aim,
     Capacity,
@@ -40,6 +41,8 @@ GROWTH = 1.6
 SIZES_SPREAD, BEST_RESOLUTION = 6, 0.02
 # Share of a rung of the ladder within which it is known.
 RUNG_RESOLUTION = 0.02
+# Share of a size within which a bracket is narrow: sizes on both sides of it are looked at while it closes.
+CLOSED_IN = 0.08
 # Around a guess the search spreads in smaller steps.
 GROWTH_AROUND_GUESS = 1.15
 # How far apart the first two flexible sizes lie, which begin where firm ones end in coarse steps.
@@ -189,11 +192,10 @@ class SizeSearch:
                 at_once=self._lanes.at_once,
                 known=known,
             )
-            found = yield from judged_by(search, self._uses)
-            above = {int(found.n * factor) for factor in TRY_ABOVE[self._study.tap_mode]}
-            above = {n for n in above if max(n_min, found.n + 1) <= n <= n_max and n not in self._judged}
-            # Those below, at which it will be looked as well, cost no round of their own here.
-            yield from self._kept(sorted({*above, *next(self._below(found.n), ())}))
+            bracket = Bracket(CLOSED_IN)
+            closing = bracket.closed_by(judged_by(search, partial(bracket.noting, self._uses)))
+            found: LargestFeasible
+            found, _ = yield from together([closing, self._look_around(bracket, n_max)])
             met = max((n for n, size in self._judged.items() if size.kept), default=0)
             if met <= found.n:
                 met = yield from size_across(coarse.across, self._kept, self._judged, found.n, n_max)
@@ -201,6 +203,15 @@ class SizeSearch:
                     return found.n
             # From there upwards only: below lies a gap, which sizes on both sides would find again.
             known = {n: limit_use(trials[-1].runs) for n, trials in self._trials.items() if n >= met}
+
+    def _look_around(self, bracket: Bracket, n_max: int) -> Wanted[None]:
+        """Sizes on both sides of a bracket, from when it is narrow on: they share the rounds in which it closes."""
+        yield from bracket.until_narrow()
+        above = {int(bracket.high * factor) for factor in TRY_ABOVE[self._study.tap_mode]}
+        sizes = {n for n in above if bracket.high < n <= n_max} | {*next(self._below(bracket.low), ())}
+        # Their taps are not those to go on with where the bracket is.
+        taps = self._taps.over(self._scenarios)
+        yield from together([self._judge(n, taps) for n in sorted(sizes - {*self._judged})])
 
     def _uses(self, sizes: Sequence[int]) -> Wanted[dict[int, float]]:
         """The share of the limit that binds which these sizes use up."""
@@ -283,9 +294,9 @@ class SizeSearch:
             "power_max_mw): more may fit"
         )
 
-    def _judge(self, n_servers: int) -> Wanted[None]:
+    def _judge(self, n_servers: int, taps: TapSearch | None = None) -> Wanted[None]:
         """One size under the taps that suit it."""
-        trials = yield from self._taps.try_taps(self._plan(n_servers))
+        trials = yield from (taps or self._taps).try_taps(self._plan(n_servers))
         judged = JudgedSize.of_trials(n_servers, self._sizes(n_servers), trials, self._study.utilisation is not None)
         self._judged[n_servers], self._trials[n_servers] = judged, trials
         self._report(self._aim, judged)

@@ -54,6 +54,7 @@ def add_live_commands(parser: argparse.ArgumentParser) -> None:
 def _add_key(commands: Commands) -> None:
     parser = commands.add_parser("key", help="make a key for allocator and nodes to share")
     parser.description = "Write 32 random bytes to a file that only you can read; copy it to every machine of the run."
+    parser.epilog = "Example: g2g live key run.key"
     parser.add_argument("file", type=Path)
     parser.set_defaults(run=_run_key)
 
@@ -150,9 +151,9 @@ def _add_shared(parser: argparse.ArgumentParser, *, with_key: bool = True, secon
     help_ = f"udp or tcp (default {plain.transport})"
     parser.add_argument("--transport", choices=("udp", "tcp"), default=plain.transport, help=help_)
     help_ = f"seconds between two reports, and between two allocations (default {plain.period_s:g})"
-    parser.add_argument("--period", type=number(LivePeriodS), default=plain.period_s, metavar="S", help=help_)
+    parser.add_argument("--period-s", type=number(LivePeriodS), default=plain.period_s, metavar="S", help=help_)
     help_ = f"silence after which the other side is taken for lost (s, default {plain.silence_s:g})"
-    parser.add_argument("--silence", type=number(DurationS), default=plain.silence_s, metavar="S", help=help_)
+    parser.add_argument("--silence-s", type=number(DurationS), default=plain.silence_s, metavar="S", help=help_)
     help_ = f"nodes that an allocator takes at most (default {plain.nodes_max})"
     parser.add_argument("--nodes-max", type=number(Count), default=plain.nodes_max, metavar="N", help=help_)
     if with_key:
@@ -171,8 +172,8 @@ def _add_shared(parser: argparse.ArgumentParser, *, with_key: bool = True, secon
 def _settings(options: argparse.Namespace) -> LiveSettings:
     return LiveSettings(
         transport=options.transport,
-        period_s=options.period,
-        silence_s=options.silence,
+        period_s=options.period_s,
+        silence_s=options.silence_s,
         nodes_max=options.nodes_max,
     )
 
@@ -186,7 +187,7 @@ def _clients(options: argparse.Namespace, clock: SteadyClock) -> LiveClients | N
         return None
     if vars(options).get("curve") is not None:
         raise InputError("clients of a --case have curves of their own: leave out --curve")
-    return clients_of(options.case, rule or RULES[0], options.period, clock)
+    return clients_of(options.case, rule or RULES[0], options.period_s, clock)
 
 
 def _measure(options: argparse.Namespace, now_s: float, console: Console) -> Any:
@@ -309,6 +310,9 @@ def _run_node(options: argparse.Namespace, console: Console) -> int:
 
     asyncio.run(live())
     show_tally(console, tally)
+    if not tally["allocations"]:
+        console.print(f"no allocation came from {options.allocator}", markup=False)
+        return 1
     return 0
 
 
@@ -368,6 +372,9 @@ def _run_campaign(options: argparse.Namespace, console: Console) -> int:
 
 def show_tally(console: Console, tally: Any) -> None:
     """Everything that was counted, in words."""
+    if not tally.told():
+        console.print("nothing happened: no message came")
+        return
     table = Table("counted", "", title="what happened")
     table.columns[1].justify = "right"
     for words, count in tally.told():

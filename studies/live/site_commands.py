@@ -16,7 +16,7 @@ from rich.text import Text
 
 from g2g_opt.errors import InputError, shown
 from g2g_opt.quantities import BatchSize, Bounds, DurationS, PowerMw, RunS
-from g2g_opt.reading import read_text
+from g2g_opt.reading import plain_digits, read_text
 from studies.shared.number_flags import number
 
 if TYPE_CHECKING:
@@ -50,14 +50,14 @@ def add_datacenter(commands: Any) -> None:
     where.add_argument("--mapping", type=Path, metavar="FILE", help="TOML of other metric names, models, and phases")
     where.add_argument("--token-file", type=Path, metavar="FILE", help="bearer token that goes with every request")
     where.add_argument(
-        "--age-max",
+        "--age-max-s",
         type=number(DurationS),
         default=5.0,
         metavar="S",
         help="older samples are stale, and held (default 5)",
     )
     where.add_argument(
-        "--lost", type=number(DurationS), default=30.0, metavar="S", help="older ones are lost (default 30)"
+        "--lost-s", type=number(DurationS), default=30.0, metavar="S", help="older ones are lost (default 30)"
     )
     lost = "what a lost endpoint's power is taken for (default hold)"
     where.add_argument("--lost-rule", choices=("hold", "rated"), default="hold", help=lost)
@@ -110,7 +110,7 @@ def _run_datacenter(options: argparse.Namespace, console: Console) -> int:
         if not token.isascii() or not token.isprintable() or not token:
             raise InputError(f"token file {options.token_file} holds no token of printable ASCII letters")
     shared: dict[str, Any] = {
-        "age_max_s": options.age_max, "lost_s": options.lost, "lost_rule": options.lost_rule, "token": token
+        "age_max_s": options.age_max_s, "lost_s": options.lost_s, "lost_rule": options.lost_rule, "token": token
     }  # fmt: skip
     if options.mapping is not None:
         shared["names"] = load_metric_names(options.mapping)
@@ -153,7 +153,7 @@ def _run_emulated(options: argparse.Namespace, kind: str, shared: Mapping[str, A
 def _drop_out(text: str) -> tuple[float, float]:
     start, _, end = text.partition("-")
     try:
-        start_s, end_s = float(start), float(end)
+        start_s, end_s = float(plain_digits(start)), float(plain_digits(end))
     except ValueError as error:
         raise InputError(f"--drop-out {shown(text)}: give START-END in seconds") from error
     if not 0.0 <= start_s < end_s < math.inf:
@@ -168,7 +168,11 @@ def _plan_of(options: argparse.Namespace, kind: str) -> Any:
     from studies.shared.workload import GPU_RATED_KW, measured_models
 
     models = measured_models(options.model or _MODELS, options.gpu, None, None, None, options.batch_size)
-    servers = max(1, round(options.mw * 1e3 / (GPUS_PER_SERVER * (GPU_RATED_KW + BASE_KW_PER_GPU))))
+    server_kw = GPUS_PER_SERVER * (GPU_RATED_KW + BASE_KW_PER_GPU)
+    servers = round(options.mw * 1e3 / server_kw)
+    if servers < 1:
+        words = f"a server of {GPUS_PER_SERVER} GPUs is rated for {server_kw / 1e3:.4g} MW; give that or more"
+        raise InputError(f"--mw {options.mw:g}: {words}")
     site = sized_site("site", options.bus, models, servers, BASE_KW_PER_GPU)
     policy: Any = kind
     return Plan((site,), policy=Policy(policy)), Scenario(name="live", duration_s=options.duration_s, dt_s=Fraction(1))

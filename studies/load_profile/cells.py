@@ -7,10 +7,11 @@ from functools import lru_cache
 
 import numpy as np
 
+from g2g_opt.clock import HOUR_S
 from g2g_opt.errors import InputError
 from g2g_opt.failure import Moment
 from g2g_opt.hourly_profile import HourlyProfile
-from g2g_opt.scenario import PROFILE_ROW_S, Scenario
+from g2g_opt.scenario import Scenario
 
 _HOURS_A_DAY = 24
 
@@ -38,7 +39,7 @@ class Cell:
         first, _, step = self.rows
 
         def date(time_s: float) -> str:
-            return profile.moment(first + step * int(time_s // PROFILE_ROW_S))
+            return profile.moment_at(time_s, first, step)
 
         return date
 
@@ -49,7 +50,7 @@ class Cell:
 
 def hours_scenario(name: str, rows: tuple[int, int, int], hours: Scenario) -> Scenario:
     """Rows of the profile of `hours` one after the other, a step each."""
-    return replace(hours, name=name, duration_s=rows[1] * PROFILE_ROW_S, profile_rows=rows)
+    return replace(hours, name=name, duration_s=rows[1] * HOUR_S, profile_rows=rows)
 
 
 @lru_cache(maxsize=8)

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from g2g_opt.feeder import Feeder
 from g2g_opt.hourly_profile import load_profile
 from g2g_opt.plan import Plan
-from g2g_opt.scenario import PROFILE_ROW_S
 from g2g_opt.uncontrolled import replay_uncontrolled
 from studies.load_profile.cells import Cell
 from studies.load_profile.question import LoadProfileQuestion
@@ -127,11 +126,7 @@ class YearFleets:
 
     def _broken_in(self, year: Year) -> str:
         """What a year that does not hold breaks, and in how many hours."""
-        hours, verdict = load_profile(self._study.profile), year.run.verdict
-
-        def moment(time_s: float) -> str:
-            return hours.moment(int(time_s // PROFILE_ROW_S))
-
+        moment, verdict = load_profile(self._study.profile).moment_at, year.run.verdict
         if year.steps is None or verdict.binding is None:
             return f"has no answer: {'; '.join(verdict.reasons(moment))}"
         n_over, place = int((year.over > 0.0).sum()), verdict.binding.place(moment)

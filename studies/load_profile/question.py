@@ -7,12 +7,13 @@ from dataclasses import field
 from fractions import Fraction
 from typing import Annotated, ClassVar, Literal
 
+from g2g_opt.clock import HOUR_S
 from g2g_opt.flag import Flag
 from g2g_opt.hourly_profile import HourlyProfile, load_profile
 from g2g_opt.limits import BASE_RULE_FIELDS, Limits
 from g2g_opt.plan import Plan
 from g2g_opt.quantities import LoadShare, Share
-from g2g_opt.scenario import PROFILE_ROW_S, Scenario
+from g2g_opt.scenario import Scenario
 from g2g_opt.studied_year import studied_hours
 from studies.load_profile.cells import Cell, list_cells
 from studies.shared.asked_channels import no_channels
@@ -138,9 +139,9 @@ class LoadProfileQuestion(SizeQuestion):
     def hours(self) -> Scenario:
         """An hour of the profile as a step, with all replicas active that may be."""
         return Scenario(
-            duration_s=PROFILE_ROW_S,
-            dt_s=Fraction(PROFILE_ROW_S),
-            control_dt_s=Fraction(PROFILE_ROW_S),
+            duration_s=HOUR_S,
+            dt_s=Fraction(HOUR_S),
+            control_dt_s=Fraction(HOUR_S),
             replica_share_start=self.largest_share,
             replica_ramps=(),
             seed=self.seed,

@@ -14,12 +14,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.clock import HOUR_S
 from g2g_opt.feeder import Feeder
 from g2g_opt.judge import Criterion
 from g2g_opt.limits import Limits
 from g2g_opt.outcome import Outcome, StepFigures
 from g2g_opt.plan import Plan, Policy
-from g2g_opt.scenario import PROFILE_ROW_S, Scenario
+from g2g_opt.scenario import Scenario
 from g2g_opt.simulation import simulate_runs
 from studies.load_profile.cells import Cell, hours_scenario
 from studies.load_profile.question import LoadProfileQuestion
@@ -71,7 +72,7 @@ class ProfileCalendar:
             return whole
         of_hour = replica_share[self.cell_of_hour]
         at = np.flatnonzero(np.diff(of_hour)) + 1
-        ramps = tuple((float(PROFILE_ROW_S * k),) * 2 + (float(of_hour[k]),) for k in at)
+        ramps = tuple((float(HOUR_S * k),) * 2 + (float(of_hour[k]),) for k in at)
         return replace(whole, replica_share_start=float(of_hour[0]), replica_ramps=ramps)
 
     def capped_plan(self, plan: Plan, batch_cap: Ints) -> Plan:
@@ -79,7 +80,7 @@ class ProfileCalendar:
         of_hour = batch_cap[self.cell_of_hour]
         at = [0, *(np.flatnonzero(np.diff(of_hour)) + 1)]
         # A cap holds from the step after its time on.
-        caps = tuple((float(PROFILE_ROW_S * (int(k) - 1)), int(of_hour[k])) for k in at)
+        caps = tuple((float(HOUR_S * (int(k) - 1)), int(of_hour[k])) for k in at)
         return replace(plan, policy=Policy("schedule", batch_caps=caps))
 
     def run(self, plan: Plan, scenario: Scenario) -> Year:
@@ -121,7 +122,7 @@ def _draws_over(run: Outcome, power_mw: Floats) -> Floats:
     for check in run.verdict.broken:
         if check.criterion in _BY_HOUR or not check.used > 1.0:
             continue
-        named = power_mw.max() if check.time_s is None else power_mw[int(check.time_s // PROFILE_ROW_S)]
+        named = power_mw.max() if check.time_s is None else power_mw[int(check.time_s // HOUR_S)]
         over = np.maximum(over, (1.0 - named / check.used / power_mw) / 6.0)
     return over
 

@@ -286,7 +286,7 @@ def _warnings(
             "study, which did not look for plans under these limits"
         )
     if any(plan.row.status == "time limit" for plan in own):
-        words.append("the time limit ended the search: a better plan may exist within the gap (--time-limit)")
+        words.append("the time limit ended the search: a better plan may exist within the gap (--time-limit-s)")
     if best is not None and best.row.gap > question.mip_gap:
         why = "; losses, tap steps and margins, which the program does not know, decide among plans"
         asked = f"{100 * question.mip_gap:g} % asked for{why if question.taps == 'own control' else ''}"

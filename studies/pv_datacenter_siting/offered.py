@@ -51,8 +51,8 @@ class Storage:
         ),
     ]
     energy_max_kwh: Annotated[EnergyKwh, Flag("--storage", "its energy")]
-    cost_per_kw: Annotated[UsdPerKw, Flag("--storage-cost-kw", "of its power")] = 20.0
-    cost_per_kwh: Annotated[UsdPerKwhOfSize, Flag("--storage-cost-kwh", "of its energy", metavar="$")] = 25.0
+    cost_per_kw: Annotated[UsdPerKw, Flag("--storage-cost-per-kw", "of its power")] = 20.0
+    cost_per_kwh: Annotated[UsdPerKwhOfSize, Flag("--storage-cost-per-kwh", "of its energy", metavar="$")] = 25.0
     efficiency: Annotated[ShareAboveZero, Flag("--storage-efficiency", "of charging, and of discharging")] = 0.95
     charge_above: Annotated[
         InnerShare | None,
@@ -64,7 +64,7 @@ class Storage:
     ] = None
     discharge_from_h: Annotated[
         HourOfDay | None,
-        Flag("--storage-discharge-from", "it discharges from this hour of the day on", unset="chosen by simulation"),
+        Flag("--storage-discharge-from-h", "it discharges from this hour of the day on", unset="chosen by simulation"),
     ] = None
 
     @property
@@ -80,7 +80,7 @@ class Storage:
 
 def read_zones(texts: Sequence[str], question: object) -> tuple[PVZone, ...]:
     """Budgets of zones from a command line: ZONE=N or ZONE=N,KW."""
-    matches = [re.fullmatch(r"([^=]+)=(\d{1,12})(?:,([0-9]+(?:\.[0-9]*)?))?", text.strip()) for text in texts]
+    matches = [re.fullmatch(r"([^=]+)=([0-9]{1,12})(?:,([0-9]+(?:\.[0-9]*)?))?", text.strip()) for text in texts]
     for text, match in zip(texts, matches, strict=True):
         if match is None:
             raise InputError(f"--pv-zone {text!r} cannot be read; write e.g. z1_sw=2 or z1_sw=2,800")

@@ -43,7 +43,7 @@ from studies.pv_datacenter_siting.offered import PVZone, Storage, read_zones
 from studies.shared.asked_channels import check_heard
 from studies.shared.feeder_questions import SiteQuestion
 from studies.shared.question_fields import SITES, FeederName, OwnShapes, PlacedSites, StudySeed, YearProfile
-from studies.shared.question_model import NounFlags, ReadBy, check_unused, question_model
+from studies.shared.question_model import NounFlags, ReadBy, check_no_effect, check_unused, question_model
 from studies.shared.site_choices import SYNTAX, SiteChoice, chosen_sites
 from studies.shared.stated_solver import MATRICES, SolverName, pyomo_solver
 from studies.shared.workload import check_three_phase
@@ -79,7 +79,7 @@ DESCRIPTION = (
 )
 EPILOG = (
     f"A site is written {SYNTAX}. --sweep takes NAME=VALUE,VALUE,... with a name of: {', '.join(SWEEPS)}. Examples: "
-    "g2g siting --feeder ieee34 --mode pv --sensitivity; g2g siting --feeder ieee123 --mode joint --pv-size-max 500 "
+    "g2g siting --feeder ieee34 --mode pv --sensitivity; g2g siting --feeder ieee123 --mode joint --pv-size-max-kw 500 "
     "--gap 0.02 --loading-max none"
 )
 _PV, _COSTS, _PROGRAM = "PV and storage", "costs ($ a year)", "how the program is solved"
@@ -130,10 +130,10 @@ class SitingQuestion(SiteQuestion):
         tuple[str, ...], Flag("--pv-bus", "a candidate", metavar="BUS", group=_PV, unset="the feeder's candidates")
     ] = ()
     pv_count: Annotated[Count, Flag("--pv-count", "plants at most", group=_PV)] = 3
-    pv_size_min_kw: Annotated[PowerKwAboveZero, Flag("--pv-size-min", "least size of a plant", group=_PV)] = 10.0
-    pv_size_max_kw: Annotated[PowerKwAboveZero, Flag("--pv-size-max", "largest size of a plant", group=_PV)] = 1000.0
+    pv_size_min_kw: Annotated[PowerKwAboveZero, Flag("--pv-size-min-kw", "least size of a plant", group=_PV)] = 10.0
+    pv_size_max_kw: Annotated[PowerKwAboveZero, Flag("--pv-size-max-kw", "largest size of a plant", group=_PV)] = 1000.0
     pv_total_max_kw: Annotated[
-        PowerKw | None, Flag("--pv-total", "of all plants together", group=_PV, none=("none", "inf"))
+        PowerKw | None, Flag("--pv-total-kw", "of all plants together", group=_PV, none=("none", "inf"))
     ] = 2000.0
     pv_zones: Annotated[
         tuple[PVZone, ...],
@@ -151,11 +151,13 @@ class SitingQuestion(SiteQuestion):
         ),
     ] = 1.0
     site_scale_max: Annotated[Scale, Flag("--site-scale", "largest share of what is given")] = 1.0
-    site_value_per_kw: Annotated[UsdPerKw, Flag("--site-value", "worth of a kW a year, then", group=SITES)] = 100.0
+    site_value_per_kw: Annotated[UsdPerKw, Flag("--site-value-per-kw", "worth of a kW a year, then", group=SITES)] = (
+        100.0
+    )
     storage: Annotated[Storage | None, NounFlags(_PV)] = None
-    pv_cost_per_kw: Annotated[UsdPerKw, Flag("--pv-cost", "of PV", group=_COSTS)] = 200.0
+    pv_cost_per_kw: Annotated[UsdPerKw, Flag("--pv-cost-per-kw", "of PV", group=_COSTS)] = 200.0
     price_per_kwh: Annotated[
-        UsdPerKwh, Flag("--price", "earned by PV, unless the profile has prices by the hour", group=_COSTS)
+        UsdPerKwh, Flag("--price-per-kwh", "earned by PV, unless the profile has prices by the hour", group=_COSTS)
     ] = 0.15
     violations: Annotated[Literal["forbidden", "priced"], Flag("--violations", "outside the limits", group=_COSTS)] = (
         "forbidden"
@@ -163,7 +165,7 @@ class SitingQuestion(SiteQuestion):
     violation_cost_per_pu_h: Annotated[
         UsdPerPuH,
         Flag(
-            "--violation-cost",
+            "--violation-cost-per-pu-h",
             "price violations at so much, instead of forbidding them",
             metavar="$",
             group=_COSTS,
@@ -209,12 +211,12 @@ class SitingQuestion(SiteQuestion):
         ),
     ] = field(default_factory=lambda: Limits(violation_time_share_max=0.0))
     margin_pu: Annotated[
-        MarginPu, Flag("--program-margin", "by which the program narrows the limits", group=_PROGRAM)
+        MarginPu, Flag("--program-margin-pu", "by which the program narrows the limits", group=_PROGRAM)
     ] = 2e-4
     mip_gap: Annotated[
         InnerShare, Flag("--gap", "asked of the solver, of the cost", metavar="SHARE", group=_PROGRAM)
     ] = 0.002
-    time_limit_s: Annotated[WorkTimeS, Flag("--time-limit", "per plan", group=_PROGRAM)] = 600.0
+    time_limit_s: Annotated[WorkTimeS, Flag("--time-limit-s", "per plan", group=_PROGRAM)] = 600.0
     threads: Annotated[ThreadCount, Flag("--threads", "of the solver", group=_PROGRAM)] = 1
     solver: SolverName = MATRICES
     rounds_max: Annotated[RoundCount, Flag("--rounds", "of propose, simulate, correct at most", group=_PROGRAM)] = 8
@@ -225,7 +227,7 @@ class SitingQuestion(SiteQuestion):
     ] = 4
     n_ties: Annotated[CountFromZero, Flag("--ties", "other placements of the best sizes that are looked at")] = 200
     policy: Annotated[Literal["none", "droop", "ofo"], Flag("--policy", "at the sites in closed loop")] = "ofo"
-    policy_margin_pu: Annotated[MarginPu, Flag("--margin", "it aims so far inside the limits")] = 0.0
+    policy_margin_pu: Annotated[MarginPu, Flag("--margin-pu", "it aims so far inside the limits")] = 0.0
     channels: ChannelsAsked = None
     sweeps: Annotated[
         tuple[tuple[str, tuple[Figure, ...]], ...],
@@ -336,7 +338,7 @@ class SitingQuestion(SiteQuestion):
         if storage is not None and storage.is_ruled and self.taps == "optimised":
             raise InputError(
                 "with foresight of taps (--taps optimised) storage is dispatched with foresight and follows no rule: "
-                "leave out --storage-charge-above and --storage-discharge-from"
+                "leave out --storage-charge-above and --storage-discharge-from-h"
             )
         if self.taps == "own control" and not self.year_check:
             raise InputError(
@@ -350,6 +352,21 @@ class SitingQuestion(SiteQuestion):
             "" if self.policy != "none" else "no controller acts at the sites (--policy none)",
             "" if self.n_windows else "no hour is run in closed loop (--windows 0)",
         )
+
+    def check_used(self) -> None:
+        """Raise `InputError` for figures that change nothing."""
+        if self.days == "five":
+            check_no_effect(self, ("n_typical_days",), "on five days of the year (--days five)")
+        if self.violations == "forbidden":
+            check_no_effect(self, ("violation_cost_per_pu_h",), "where violations are forbidden (--violations)")
+        if not self.places_sites:
+            unused = ("policy", "policy_margin_pu", "sites", "site_scale_min", "site_scale_max", "site_value_per_kw")
+            check_no_effect(self, unused, "where no datacenter is placed (--mode pv)")
+        elif self.site_scale_min == self.site_scale_max:
+            check_no_effect(self, ("site_value_per_kw",), "where sizes of sites are given (--site-scale frees them)")
+        if not self.places_pv:
+            unused = ("pv_buses", "pv_count", "pv_size_min_kw", "pv_size_max_kw", "pv_total_max_kw", "pv_cost_per_kw")
+            check_no_effect(self, unused, "where no PV is placed (--mode dc)")
 
     def check_without_sweeps(self) -> None:
         """`check_figures` of one value of a sweep."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from g2g_opt.clock import HOUR_S
 from g2g_opt.edges import Edges
 from g2g_opt.limits import Limits
 from g2g_opt.summary import Summary
@@ -11,8 +12,7 @@ from studies.pv_datacenter_siting.days import STEPS_AN_HOUR
 from studies.pv_datacenter_siting.network import Floats, Simulated, SitingNetwork
 from studies.shared.stored_runs import RunRow, SummaryRow
 
-# Length (s) of a step of the year, and of one of the days.
-HOUR_S = 3600.0
+# Length (s) of a step of the days; of the year it is an hour.
 STEP_S = HOUR_S / STEPS_AN_HOUR
 # What a record is over: all steps of the days, all hours of the year, one step on OpenDSS.
 DAYS, YEAR, STEP = "days", "year", "step"

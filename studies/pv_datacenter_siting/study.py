@@ -66,6 +66,7 @@ class SitingStudy(SitingQuestion):
     def check(self) -> None:
         """Raise `InputError` for whatever can be wrong with the question, before a worker starts."""
         self.check_figures()
+        self.check_used()
         check_solver_is_installed(self.solver)
         feeder = self.load_feeder()
         load_profile(self.profile).check_is_year()

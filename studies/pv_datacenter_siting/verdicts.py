@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from g2g_opt.clock import HOUR_S
 from g2g_opt.failure import Moment
 from g2g_opt.hourly_profile import load_profile
 from g2g_opt.judge import Verdict, judge
@@ -19,7 +20,7 @@ from g2g_opt.summary import Summary
 from solvers.outcome import SolveStatus
 from studies.pv_datacenter_siting.days import STEPS_A_DAY, clock_of
 from studies.pv_datacenter_siting.question import SitingQuestion
-from studies.pv_datacenter_siting.records import DAYS, HOUR_S, STEP, STEP_S, YEAR, PlanRecord, WindowRun
+from studies.pv_datacenter_siting.records import DAYS, STEP, STEP_S, YEAR, PlanRecord, WindowRun
 from studies.pv_datacenter_siting.rows import NearestRow, PlanRow, WindowRow
 from studies.pv_datacenter_siting.stored_plan import day_names, is_operated
 from studies.shared.task import TaskResult

@@ -40,9 +40,22 @@ class KeptInputs:
 
     def changed(self, recorded: Mapping[str, str]) -> list[str]:
         """Names of inputs that lie elsewhere and are not what was `recorded`, sorted; what is gone is not changed."""
-        now = {name: Path(os.path.join(self.place.began_in, path)) for name, path in self.files.items()}
-        now |= {name: data_path(*Path(path).parts) for name, path in self.bundled.items()}
+        now = self._originals() | {name: data_path(*Path(path).parts) for name, path in self.bundled.items()}
         return sorted(name for name, path in now.items() if path.is_file() and _sha256(path) != recorded.get(name))
+
+    def way_back(self) -> str:
+        """How files that are gone come back to where a study reads them, as the end of a sentence; empty if none is."""
+        gone = sum(not path.exists() for path in self._originals().values())
+        if not gone:
+            return ""
+        are = "is not where it was" if gone == 1 else "are not where they were"
+        return (
+            f"; {gone} of the files that this study began with {are}: their copies lie in {self.place.folder} below "
+            "their whole paths, and put back there they are what it goes on with; a report needs none"
+        )
+
+    def _originals(self) -> dict[str, Path]:
+        return {name: Path(os.path.join(self.place.began_in, path)) for name, path in self.files.items()}
 
 
 def keep_inputs(folder: StudyFolder, question: Question, recorded: Mapping[str, str]) -> None:

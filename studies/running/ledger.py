@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, Json, Validation
 
 from g2g_opt.errors import InputError
 from studies.running.ledger_file import LedgerFile, create_file
+from studies.running.nearby_studies import studies_near
 from studies.running.stored_tables import TableRecord, TableRecords
 from studies.running.study_folder import StudyFolder
 from studies.shared.task import Task, task_key
@@ -137,7 +138,7 @@ class Ledger:
             begins = "`g2g run` begins one"
             if os.path.lexists(StudyFolder(path.parent).question):
                 begins = "it was not begun; give the command that was to begin it again"
-            raise InputError(f"there is no study in {path.parent} (no {path.name}); {begins}")
+            raise InputError(f"there is no study in {path.parent} (no {path.name}); {begins}{studies_near(path)}")
         self._file = LedgerFile(path, writable)
         try:
             self._read_study(writable)

@@ -19,6 +19,7 @@ from pathlib import Path
 from g2g_opt.consent import given_consent
 from g2g_opt.errors import InputError, number_of
 from studies.catalogue import parse_question, question_json, question_toml
+from studies.running.compared_questions import differences
 from studies.running.inputs import InputsChangedError, check_inputs, code_version, inputs_of
 from studies.running.kept_inputs import KeptInputs, keep_inputs, kept_inputs
 from studies.running.ledger import Entry, Ledger, exists
@@ -94,10 +95,11 @@ def _begin(folder: StudyFolder, question: Question, command: Sequence[str] | Non
     """Begin a study in a folder that is held."""
     text = question_json(question)
     if exists(folder.ledger):
-        if _asked(folder) != text:
+        if (asked := _asked(folder)) != text:
             free = next(place for k in count(2) if not os.path.lexists(place := f"{folder.root}_{k}"))
             raise InputError(
-                f"{folder.root} holds another study; give this one a folder of its own, as in --out "
+                f"{folder.root} holds another study ({differences(asked, text)} there); give this one a folder of its "
+                "own, as in --out "
                 f"{shlex.quote(free)}, or remove that one"
             )
         return
@@ -145,7 +147,7 @@ def run_study(
         if question is not None:
             _begin(folder, question, None)
         with closing(Ledger(folder.ledger, writable=True)) as ledger:
-            _check_same(ledger, question_of(ledger), older)
+            _check_same(folder, ledger, question_of(ledger), older)
             _clear(folder, ledger, tell)
             if retry_failed:
                 ledger.retry_failed()
@@ -194,8 +196,14 @@ def damaged_results(folder: StudyFolder, entries: Sequence[Entry]) -> list[tuple
     return [(entry, damage) for entry, damage in found if damage]
 
 
-def _check_same(ledger: Ledger, question: Question, older: str) -> None:
-    check_inputs(ledger.inputs, question)
+def _check_same(folder: StudyFolder, ledger: Ledger, question: Question, older: str) -> None:
+    try:
+        check_inputs(ledger.inputs, question)
+    except InputsChangedError:
+        raise
+    except InputError as error:
+        kept = kept_inputs(folder, ledger.inputs)
+        raise InputError(f"{error}{'' if kept is None else kept.way_back()}") from error
     others = {e.code_version for e in ledger.entries() if e.state == "done"} - {code_version()}
     if others and older == "refuse":
         n = sum(e.state == "done" and e.code_version in others for e in ledger.entries())

@@ -10,7 +10,7 @@ from typing import Any
 from g2g_opt.clock import as_period
 from g2g_opt.errors import InputError
 from g2g_opt.quantities import bounds_of
-from g2g_opt.reading import decimal_comma_words
+from g2g_opt.reading import decimal_comma_words, plain_digits
 
 
 def number(quantity: Any) -> Callable[[str], Any]:
@@ -20,7 +20,7 @@ def number(quantity: Any) -> Callable[[str], Any]:
     def read(text: str) -> Any:
         value: Any
         try:
-            value = as_period(text, "seconds") if kind is Fraction else kind(text)
+            value = as_period(text, "seconds") if kind is Fraction else kind(plain_digits(text))
         except ValueError as error:
             how = "; write seconds, e.g. 0.1 or 1/10" if isinstance(error, InputError) else decimal_comma_words(text)
             raise ArgumentTypeError(f"{bounds.refusal(text, kind is int)}{how}") from error

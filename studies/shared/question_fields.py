@@ -93,7 +93,7 @@ NominalBatchSize = Annotated[BatchSize, Flag("--batch-size", "batch size without
 BaseKwPerGpu = Annotated[
     KwPerGpu, Flag("--base-kw-per-gpu", "facility load that does not follow the GPUs", group=SITES)
 ]
-SearchEndMw = Annotated[PowerMw, Flag("--power-max", "rated power of a site at which searches end", group=SITES)]
+SearchEndMw = Annotated[PowerMw, Flag("--power-max-mw", "rated power of a site at which searches end", group=SITES)]
 
 SitePowerFactor = Annotated[PowerFactor, Flag("--power-factor", "of the sites, lagging", metavar="PF", group=SITES)]
 SiteConnection = Annotated[

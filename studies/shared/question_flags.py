@@ -100,7 +100,7 @@ class FieldFlag:
         if self._is_repeated:
             if given == [self.flag.empty or "none"] and self.default:
                 return ()
-            if self.flag.empty in given:
+            if self.flag.empty and self.flag.empty in given:
                 raise InputError(f"{self.flag.name} {self.flag.empty} stands alone, got {', '.join(given)}")
             return self.read_by.read(given, question()) if self.read_by is not None else tuple(map(self._word, given))
         if self._item is not None:

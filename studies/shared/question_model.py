@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass as plain_dataclass
-from dataclasses import field
+from dataclasses import field, fields
 from typing import Any, TypeVar, dataclass_transform, get_args, get_type_hints
 
 from pydantic import ConfigDict, Field, ValidationError
@@ -93,6 +93,14 @@ def check_unused(question: Any) -> None:
                 raise InputError(f"{name}.{inner} changes nothing here: {reason}")
 
 
+def check_no_effect(question: Any, names: Iterable[str], where: str) -> None:
+    """Raise `InputError` for a field among `names`, which change nothing `where` the question is as it is."""
+    usual = type(question)()
+    for name in names:
+        if getattr(question, name) != getattr(usual, name):
+            raise InputError(f"{name} changes nothing {where}")
+
+
 @dataclass_transform(frozen_default=True, field_specifiers=(field, Field))
 def question_model(kind: _Class) -> _Class:
     """Make a class a frozen pydantic dataclass without further fields, whose faults are `InputError`s in Python too."""
@@ -105,6 +113,10 @@ def question_model(kind: _Class) -> _Class:
     def checked(self: Any, *args: Any, **values: Any) -> None:
         built(made)
         check_not_here(type(self), values)
+        names = [one.name for one in fields(made)]
+        if len(args) <= len(names) and not values.keys() & set(names[: len(args)]):
+            # By their names, so that faults have those and no places.
+            args, values = (), dict(zip(names, args, strict=False)) | values
         try:
             validate(self, *args, **values)
         except ValidationError as error:

@@ -21,7 +21,7 @@ from studies.shared.typed_rows import TypedRow
 
 # Seeds of a split begin here, as far apart as no study has candidates.
 SEEDS_OF_SPLIT = 10_000_000
-HOW_TO_ADMIT_MORE = "screen more of them, or by another rule (--violation-min, --recovery-min)"
+HOW_TO_ADMIT_MORE = "screen more of them, or by another rule (--violation-min-pu-s, --recovery-min)"
 ADMITTED, CALM, LOST, FAILED = "admitted", "no violation to mend", "OFO recovers too little", "no answer"
 
 
@@ -32,7 +32,7 @@ class ScreeningRule:
     """
 
     none_min_pu_s: Annotated[
-        IntegralPuS, Flag("--violation-min", "integral violation without coordination that is worth mending")
+        IntegralPuS, Flag("--violation-min-pu-s", "integral violation without coordination that is worth mending")
     ] = 1.0
     recovery_min: Annotated[Share, Flag("--recovery-min", "share of it that OFO recovers at the least")] = 0.7
 

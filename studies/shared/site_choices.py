@@ -149,9 +149,12 @@ def parse_site(text: str, zones: Sequence[str]) -> SiteChoice:
     name, place, served = match.groups()
     models = []
     for part in served.split(","):
-        found = re.fullmatch(r"([^:@]+):(\d{1,12})(?:@(\d{1,12}))?", part.strip())
+        found = re.fullmatch(r"([^:@]+):([0-9]{1,12})(?:@([0-9]{1,12}))?", part.strip())
         if found is None:
             raise InputError(f"site {name!r}: {part!r} cannot be read; write MODEL:GPUS or MODEL:GPUS@BATCH")
-        models.append(ServedModel(found[1], int(found[2]), int(found[3] or _DEFAULT_BATCH)))
+        try:
+            models.append(ServedModel(found[1], int(found[2]), int(found[3] or _DEFAULT_BATCH)))
+        except InputError as error:
+            raise InputError(f"site {name!r}: {str(error).removeprefix(f'{ServedModel.__name__}: ')}") from error
     where: dict[str, Any] = {"zone": place} if place in zones else {"candidates": tuple(place.split("+"))}
     return SiteChoice(name, tuple(models), **({} if place == "any" else where))

@@ -34,6 +34,9 @@ HOPELESS_LOADING_MARGIN = -0.02
 # thousandths of a pu (equation 5.4).
 HOPELESS_MARGIN_PU = -0.004
 
+# Taps that by a forecast miss the band by more than this are not tried beside those that do not.
+MISSED_BY_FAR_PU = -0.01
+
 
 @dataclass(frozen=True, eq=False)
 class TapTrial:
@@ -81,7 +84,8 @@ class TapSearch:
 
     The voltage change per tap step is measured once on the circuit; each round solves the tap model on the extreme
     voltages of the last run and simulates its answer. The taps that last worked are tried first; where sizes near this
-    one show that they will not do, those that do by the same model on the voltages that are forecast are beside them.
+    one show that they will not do, those that do by the same model on the voltages that are forecast are beside them,
+    or by far will not do, in their place.
 
     With several `scenarios` one tap setting has to do for all of them, and `failures_allowed` of them may miss limits.
     A plan under own control has no taps to find: it is simulated once, as it is.
@@ -154,8 +158,10 @@ class TapSearch:
         problem = self._problem(slopes, last, *forecast)
         margin = min((forecast[0] - problem.v_min_pu).min(), (problem.v_max_pu - forecast[1]).min())
         solution = solve_taps(problem, margin_over=HOPELESS_MARGIN_PU) if margin < 0.0 else None
-        others = [] if solution is None else [self._range.moved(last, solution.steps)]
-        return list(dict.fromkeys([self.last_good, *others]))
+        if solution is None:
+            return [self.last_good]
+        forecast_taps = self._range.moved(last, solution.steps)
+        return [forecast_taps] if margin < MISSED_BY_FAR_PU else list(dict.fromkeys([self.last_good, forecast_taps]))
 
     def _note(self, trials: Sequence[TapTrial]) -> None:
         """What sizes had for voltages under taps that were tried."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from pathlib import Path
 
 import pytest
 from source_trees import PACKAGES, sources, telling_nodes, trees
@@ -57,6 +58,12 @@ def test_files_are_found() -> None:
 def test_no_file_is_too_long() -> None:
     too_long = {path: text.count("\n") for path, text in sources().items() if text.count("\n") > LINES_MAX}
     assert too_long == {}, "a file that grows has found a second idea: name it and give it a file"
+
+
+def test_no_file_of_tests_is_too_long() -> None:
+    texts = {path: path.read_text(encoding="utf-8") for path in Path(__file__).parents[1].rglob("*.py")}
+    too_long = {path.name: text.count("\n") for path, text in texts.items() if text.count("\n") > LINES_MAX}
+    assert too_long == {}, "split it by what it tests; what its parts share has a module or a conftest.py"
 
 
 def test_no_file_or_folder_is_a_drawer() -> None:

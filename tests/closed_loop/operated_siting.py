@@ -6,7 +6,9 @@ from functools import cache
 
 from study_run import results_of
 
+from studies.pv_datacenter_siting.rows import PlanRow
 from studies.pv_datacenter_siting.study import SitingStudy
+from studies.pv_datacenter_siting.verdicts import judged_plans
 from studies.shared.site_choices import ServedModel, SiteChoice
 
 SITE = SiteChoice("east", (ServedModel("Llama-3.1-70B-Instruct", n_gpus=1600),), candidates=("671", "680"))
@@ -24,3 +26,8 @@ STUDY = SitingStudy(
 
 
 run = cache(results_of)
+
+
+def best() -> PlanRow:
+    (plan,) = [one for one in judged_plans(STUDY, run(STUDY)) if one.held]
+    return plan.row

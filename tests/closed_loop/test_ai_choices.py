@@ -19,7 +19,7 @@ from g2g_opt.scenario import Scenario, TrainingOverlay
 from g2g_opt.simulation import simulate
 from solvers.largest_feasible import LargestFeasible
 from studies.ai_choices.answer import conclusion_of
-from studies.ai_choices.choices import COMPARISONS, PUBLISHED_CHOICES, AIChoice
+from studies.ai_choices.choices import PUBLISHED_CHOICES, AIChoice
 from studies.ai_choices.question import PUBLISHED_HOUR
 from studies.ai_choices.rows import ChoiceRow, HostedRow
 from studies.ai_choices.study import AIChoicesStudy, logistic_power_w
@@ -100,7 +100,7 @@ def test_eight_bits_narrow_the_power_range_as_published() -> None:
 
 
 def test_the_published_comparisons_are_all_there() -> None:
-    assert len(COMPARISONS) == len(set(COMPARISONS)) == 10
+    assert len({choice.comparison for choice in PUBLISHED_CHOICES}) == 10
     for choice in PUBLISHED_CHOICES:
         assert choice.spec().gpus_per_replica == choice.gpus_per_replica
     assert PUBLISHED_HOUR.training[0].n_gpus == 2400

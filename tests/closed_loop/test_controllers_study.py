@@ -87,7 +87,9 @@ def test_a_rule_that_nothing_passes_ends_in_words_and_no_file() -> None:
     # What is missing ends the command with status 1, so that nothing goes on without a library.
     (missing,) = conclusion.failures
     assert missing.what == "the library"
-    assert missing.reason.startswith("no candidate passes; screen more of them, or by another rule (--violation-min")
+    assert missing.reason.startswith(
+        "no candidate passes; screen more of them, or by another rule (--violation-min-pu-s"
+    )
 
 
 def test_a_comparison_without_a_scenario_says_what_is_missing() -> None:
@@ -95,7 +97,7 @@ def test_a_comparison_without_a_scenario_says_what_is_missing() -> None:
     conclusion, _ = answered(study)
     assert conclusion.answer == "Nothing can be compared: no scenario to test with passed the screening."
     assert [one.what for one in conclusion.failures] == ["the comparison"]
-    assert "--violation-min" in conclusion.failures[0].reason
+    assert "--violation-min-pu-s" in conclusion.failures[0].reason
 
 
 def test_controllers_are_compared_in_the_same_scenarios(library: Path) -> None:

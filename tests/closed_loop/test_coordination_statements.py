@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from test_coordination_study import DAY, PEAK, run
+from coordination_runs import DAY, PEAK, run
 
 from g2g_opt.errors import InputError
 from studies.coordination_policy.baselines import check_baseline, fit_baseline, read_baseline

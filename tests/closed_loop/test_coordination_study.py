@@ -3,59 +3,33 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from coordination_runs import PEAK, do, run, shown
 
 from g2g_opt.transmission.policy import ContextualPolicy, CoordinationFeature
 from g2g_opt.transmission.policy_controller import published_names
 from g2g_opt.transmission.system import PeakRecords, load_peak_records
 from g2g_opt.transmission.zonal_grid import ShedRule
-from studies.cli import main
 from studies.coordination_policy import peak_hour, training
 from studies.coordination_policy.closed_loop import run_loop, train_loop_policy
 from studies.coordination_policy.draws import study_draw
 from studies.coordination_policy.hours import load_hours, make_features
 from studies.coordination_policy.setting import draw_records, make_setting
 from studies.coordination_policy.study import CoordinationStudy
-from studies.running.runner import read_results
-from studies.shared.task import Row, Task, TaskResult, gather
+from studies.shared.task import TaskResult, gather
 
 # Studies are run once for all tests that look at them.
 pytestmark = pytest.mark.xdist_group("coordination")
-
-PEAK = CoordinationStudy(q=(30,), n_ties=1)
 WEEK = CoordinationStudy(kind="closed-loop", q=(60,), first_date="2019-06-24", last_date="2019-06-30")
 LOOPS = {
     "loads": replace(WEEK, features="loads", shed_rule="sheds no more"),
     "expected": replace(WEEK, features="expected", response="shrink", eps=(10_000.0,)),
     "published": replace(WEEK, response="project", eps=(100.0,)),
 }
-DAY = CoordinationStudy(
-    kind="day-ahead", n_days=1, alphas=(0.0, 0.25), first_date="2019-01-10", last_date="2019-01-10", mip_gap=3e-3
-)
-
-
-def do(study: CoordinationStudy, task: Task) -> TaskResult:
-    return TaskResult(task, study.run(task, lambda share, words: None))
-
-
-@cache
-def run(study: CoordinationStudy) -> tuple[TaskResult, ...]:
-    study.check()
-    results: list[TaskResult] = []
-    for stage in study.stages:
-        results += [do(study, task) for task in study.tasks(stage, tuple(results))]
-    return tuple(results)
-
-
-def shown(study: CoordinationStudy, name: str) -> Sequence[Row]:
-    return next(table for table in study.conclude(run(study)).tables if table.name == name).rows
 
 
 # ---------------------------------------------------------------- peak hours
@@ -71,7 +45,7 @@ def test_peak_hour_savings_lie_between_none_and_ideal() -> None:
         assert rows[name]["saving_low"] <= rows[name]["saving_share"] <= rows[name]["saving_high"]
         assert rows[name]["n_test"] == 546 - 30
     own, best = ({row["policy"]: row for row in shown(PEAK, "savings")}[name] for name in ("contextual", "ideal"))
-    assert own["captured"] == pytest.approx(100.0 * own["saving"] / best["saving"])
+    assert own["captured_pct"] == pytest.approx(100.0 * own["saving_pct"] / best["saving_pct"])
 
 
 def test_a_stored_peak_hour_policy_is_the_one_that_was_judged() -> None:
@@ -171,10 +145,10 @@ def test_a_week_in_closed_loop_costs_between_none_and_ideal(name: str) -> None:
     assert loop["latency_excess_mw"] == 0.0
     assert loop["waiting_hours"] == 0
     (row,) = shown(study, "runs")
-    assert row["saving"] == pytest.approx(100.0 * (1.0 - own.sum() / base.sum()))
-    assert row["captured"] == pytest.approx(100.0 * (base.sum() - own.sum()) / (base.sum() - ideal.sum()))
+    assert row["saving_pct"] == pytest.approx(100.0 * (1.0 - own.sum() / base.sum()))
+    assert row["captured_pct"] == pytest.approx(100.0 * (base.sum() - own.sum()) / (base.sum() - ideal.sum()))
     worst = shown(study, "worst_days")
-    assert sum(day["missed"] for day in worst) == pytest.approx(own.sum() - ideal.sum())
+    assert sum(day["missed_usd"] for day in worst) == pytest.approx(own.sum() - ideal.sum())
 
 
 @pytest.mark.parametrize("name", LOOPS)
@@ -271,8 +245,8 @@ def test_an_hour_without_an_ideal_dispatch_is_in_no_mean() -> None:
     broken = TaskResult(bounds.task, {"bounds": [{**bound, "ideal_cost": ideal, "unsolved_hours": 1}]})
     conclusion = LOOPS["loads"].conclude((broken, loops))
     (row,), (whole,) = conclusion.tables[0].rows, shown(LOOPS["loads"], "runs")
-    assert row["captured"] == pytest.approx(whole["captured"], abs=2.0)
-    assert row["saving"] == whole["saving"]
+    assert row["captured_pct"] == pytest.approx(whole["captured_pct"], abs=2.0)
+    assert row["saving_pct"] == whole["saving_pct"]
     assert "nan" not in conclusion.answer
     assert any("1 hour" in words for words in conclusion.warnings)
 
@@ -286,7 +260,7 @@ def test_trainings_with_another_bound_are_told_apart() -> None:
     assert {chart.title.split("eps ")[1] for chart in conclusion.charts} == {"10, 60 hours", "1, 60 hours"}
     days = [day for day in conclusion.tables[2].rows if day["eps"] == 1.0]
     assert days
-    assert [day["saving"] for day in days] == pytest.approx([0.0] * len(days), abs=1e-6)
+    assert [day["saving_usd"] for day in days] == pytest.approx([0.0] * len(days), abs=1e-6)
     assert "(eps 10, 60 hours)" in first
     assert "(eps 1, 60 hours)" in second
     assert "captured 0.0 %" in second
@@ -314,7 +288,7 @@ def test_where_nothing_can_be_saved_no_share_of_it_is_told() -> None:
     (bound,) = bounds.rows("bounds")
     nothing = TaskResult(bounds.task, {"bounds": [{**bound, "ideal_cost": bound["base_cost"]}]})
     conclusion = LOOPS["loads"].conclude((nothing, loops))
-    assert conclusion.tables[0].rows[0]["captured"] is None
+    assert conclusion.tables[0].rows[0]["captured_pct"] is None
     assert conclusion.answer.endswith("ideal coordination saves nothing in 168 hours.")
 
 
@@ -363,82 +337,3 @@ def test_with_a_policy_the_loop_is_its_own_emulation_hour_for_hour(rule: ShedRul
     assert kept.tolist() == accepted.tolist()
     assert not accepted.all()
     assert run.cost_usd == pytest.approx(np.where(accepted, with_shift.cost_usd, without.cost_usd), rel=1e-6)
-
-
-# ---------------------------------------------------------------- day ahead
-
-
-def test_a_day_with_flexibility_costs_no_more_and_moves_work_in_its_window_only() -> None:
-    rows = {row["alpha"]: row for row in gather(run(DAY), "days")}
-    assert set(rows) == {None, 0.0, 0.25}
-    for alpha in (0.0, 0.25):
-        assert rows[alpha]["reason"] == ""
-        assert rows[alpha]["cost"] < rows[None]["cost"] * (1.0 + DAY.mip_gap)
-        assert rows[alpha]["gap"] <= DAY.mip_gap
-    assert rows[0.25]["cost"] < rows[None]["cost"]
-    setting = make_setting("physical", 0.2, 0.25)
-    for alpha in (None, 0.0, 0.25):
-        by_hour = {
-            row["hour"]: np.asarray(row["theta_mw"]) for row in gather(run(DAY), "loads") if row["alpha"] == alpha
-        }
-        theta = np.array([by_hour[hour] for hour in range(24)])
-        fixed = [hour for hour in range(24) if alpha is None or not 16 <= hour <= 20]
-        assert np.abs(theta[fixed] - setting.base_mw).max() < 1e-3
-        # Work moves between places and hours of the window, none is lost.
-        assert theta[16:21].sum() == pytest.approx(5 * setting.demand_mw.sum(), rel=1e-6)
-        if alpha is not None:
-            moved = theta[16:21] - setting.base_mw
-            own = [row for row in shown(DAY, "shifts") if row["alpha"] == alpha]
-            assert [row["shift_mw"] for row in own] == pytest.approx(moved.mean(axis=0), abs=1e-3)
-            assert [row["most_mw"] for row in own] == pytest.approx(moved.max(axis=0), abs=1e-3)
-            net = dict.fromkeys(setting.system.datacenters, 0.0)
-            for link in (row for row in shown(DAY, "links") if row["alpha"] == alpha):
-                net[link["to"]] += link["mean_mw"]
-                net[link["origin"]] -= link["mean_mw"]
-            # Links below 0.01 MW are left out.
-            assert list(net.values()) == pytest.approx(moved.mean(axis=0), abs=0.05)
-    summary = {row["case"]: row for row in shown(DAY, "savings")}
-    assert summary["alpha 0.25"]["saving"] == pytest.approx(rows[None]["cost"] - rows[0.25]["cost"])
-    # One day gives no interval.
-    assert summary["alpha 0.25"]["saving_low"] is None
-
-
-def test_a_day_without_a_plan_is_a_reason_and_in_no_mean() -> None:
-    (result,) = run(DAY)
-    days = [dict(row) for row in result.rows("days")]
-    days[1] |= dict.fromkeys(("cost", "startup_cost", "charge", "shed_mwh", "bound", "gap", "seconds"))
-    days[1]["reason"] = "no plan within the time"
-    conclusion = DAY.conclude((TaskResult(result.task, {"days": days, "loads": result.rows("loads")}),))
-    assert conclusion.answer == "No day was solved."
-    assert [failure.reason for failure in conclusion.failures] == ["no plan within the time"]
-
-
-# ---------------------------------------------------------------- the command line
-
-
-def test_the_command_writes_a_page_and_policies_that_other_programs_read(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    flags = [
-        "--kind=closed-loop",
-        "--features=loads",
-        "--response=project",
-        "--q=20",
-        "--first=2019-06-30",
-        "--workers=1",
-    ]
-    assert main(["coordination", *flags, "--out", str(tmp_path / "out")]) == 0
-    assert "captured" in capsys.readouterr().out
-    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
-    assert "Policies in closed loop" in page
-    assert "Mean flows with the policy" in page
-    (path,) = (tmp_path / "out" / "policies").glob("*.json")
-    policy = ContextualPolicy.load(path)
-    shift_mw = policy.shift_mw({figure.key: 1000.0 for figure in policy.figures})
-    assert shift_mw.shape == (5,)
-    assert abs(shift_mw.sum()) < 1e-6 * (1.0 + np.abs(shift_mw).max())
-    # What went through a worker's files is what is done here.
-    question, results, _ = read_results(tmp_path / "out")
-    assert isinstance(question, CoordinationStudy)
-    here = do(question, results[-1].task)
-    assert np.asarray(gather(results, "loops")[0]["cost"]) == pytest.approx(np.asarray(here.rows("loops")[0]["cost"]))

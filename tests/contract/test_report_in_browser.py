@@ -2,40 +2,24 @@
 
 from __future__ import annotations
 
-import base64
 import io
-import re
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import matplotlib.image
 import numpy as np
 import pytest
+from report_browser import BROWSER, DESKTOP, DRIVER, PHONE, click, one, several, until, visit
 from report_examples import (
     HOSTILE,
     N_LONG_ROWS,
-    PROVENANCE,
-    TASKS,
     ieee123_conclusion,
-    user_conclusion,
-    user_feeder,
-    wide_conclusion,
 )
-from selenium.webdriver import ActionChains, Chrome, ChromeOptions
-from selenium.webdriver.chrome.service import Service
-from selenium.webdriver.common.by import By
+from selenium.webdriver import ActionChains, Chrome
 from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.ui import WebDriverWait
 
 from g2g_opt.feeder import Feeder
-from studies.report.page import write_report
-from studies.report.provenance import TaskStates
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-DRIVER = shutil.which("chromedriver")
-DESKTOP, PHONE = (1280, 800), (400, 800)
 pytestmark = [
     pytest.mark.xdist_group("browser"),  # one worker, so that one browser is started
     pytest.mark.skipif(
@@ -45,73 +29,11 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Chrome]:
-    options = ChromeOptions()
-    options.binary_location = str(BROWSER)
-    for argument in (
-        "--headless=new",
-        "--no-sandbox",
-        "--disable-dev-shm-usage",
-        "--disable-background-networking",
-        "--host-resolver-rules=MAP * ~NOTFOUND",
-        "--force-prefers-reduced-motion",
-    ):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = Chrome(options=options, service=Service(DRIVER))
-    yield driver
-    driver.quit()
-
-
-@pytest.fixture(scope="module")
-def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    folder = tmp_path_factory.mktemp("report")
-    feeder = Feeder.load("ieee123")
-    return {
-        "ieee123": write_report(ieee123_conclusion(), PROVENANCE, feeder, TASKS, folder / "ieee123.html"),
-        "user": write_report(
-            user_conclusion(), PROVENANCE, user_feeder(folder), TaskStates({"done": 4}), folder / "user.html"
-        ),
-        "wide": write_report(
-            wide_conclusion(), PROVENANCE, user_feeder(folder), TaskStates({"done": 4}), folder / "wide.html"
-        ),
-    }
-
-
-def visit(browser: Chrome, page: Path, size: tuple[int, int] = DESKTOP, scheme: str = "light") -> None:
-    browser.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride",
-        {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": size == PHONE},
-    )
-    features = [{"name": "prefers-color-scheme", "value": scheme}]
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-    browser.get(page.as_uri())
-    until(browser, "return document.querySelectorAll('#map path.point').length > 0")
-
-
-def until(browser: Chrome, script: str) -> None:
-    WebDriverWait(browser, 20).until(lambda driver: driver.execute_script(script), f"never true: {script}")
-
-
-def one(place: Chrome | WebElement, css: str) -> WebElement:
-    return place.find_element(By.CSS_SELECTOR, css)
-
-
-def several(place: Chrome | WebElement, css: str) -> list[WebElement]:
-    return place.find_elements(By.CSS_SELECTOR, css)
-
-
 def column(table: WebElement, number: int) -> list[str]:
     script = (
         "return Array.from(arguments[0].querySelectorAll(`tbody td:nth-child(${arguments[1]})`), c => c.textContent)"
     )
     return table.parent.execute_script(script, table, number)  # type: ignore[no-any-return]
-
-
-def click(browser: Chrome, element: WebElement) -> None:
-    browser.execute_script("arguments[0].scrollIntoView({block: 'center', inline: 'center'})", element)
-    element.click()
 
 
 def bus_markers(browser: Chrome) -> dict[str, str]:
@@ -349,108 +271,6 @@ def test_printing_unfolds_everything_on_white(browser: Chrome, pages: dict[str, 
     colour: Any = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
     assert colour == "rgb(255, 255, 255)"
-
-
-# ---------------------------------------------------------------- on paper
-
-# A4 and Letter, in inches.
-PAPERS = {"A4": (8.27, 11.69), "Letter": (8.5, 11.0)}
-PAPER_WIDTH_PX = 680
-
-
-def begin_printing(browser: Chrome) -> None:
-    browser.execute_script("window.dispatchEvent(new Event('beforeprint'))")
-
-
-def end_printing(browser: Chrome) -> None:
-    browser.execute_script("window.dispatchEvent(new Event('afterprint'))")
-
-
-def printed_pages(browser: Chrome, paper: str) -> list[tuple[float, float]]:
-    """Width and height (points) of the pages that the browser itself prints."""
-    width, height = PAPERS[paper]
-    options = {"paperWidth": width, "paperHeight": height, "printBackground": True, "preferCSSPageSize": False}
-    pdf = base64.b64decode(browser.execute_cdp_cmd("Page.printToPDF", options)["data"])
-    boxes = re.findall(rb"/Type\s*/Page\b(?:(?!endobj).)*?/MediaBox\s*\[0 0 ([\d.]+) ([\d.]+)\]", pdf, re.DOTALL)
-    return [(float(w), float(h)) for w, h in boxes]
-
-
-@pytest.mark.parametrize("paper", PAPERS)
-def test_a_report_of_a_feeder_is_a_few_pages_of_paper(paper: str, browser: Chrome, pages: dict[str, Path]) -> None:
-    visit(browser, pages["user"])
-    assert 2 <= len(printed_pages(browser, paper)) <= 4
-    visit(browser, pages["ieee123"])
-    found = printed_pages(browser, paper)
-    # A table of 15,225 rows lies beside the page; one of 69 rows, three maps and two charts are printed.
-    assert 5 <= len(found) <= 12
-    assert len(set(found)) == 1
-
-
-HEADS = """
-    const table = document.querySelector("#results figure.table");
-    return Array.from(table.querySelectorAll(".scroll"))
-        .filter((part) => part.offsetParent !== null)
-        .map((part) => Array.from(part.querySelectorAll("thead th"), (head) => head.textContent));"""
-# Of everything that could reach beyond the paper: its class, where it ends, and how much of it is hidden.
-REACH = """
-    const left = document.querySelector("main").getBoundingClientRect().left;
-    return Array.from(document.querySelectorAll("figure.table table, pre, .plot, dl, .pairs"))
-        .filter((found) => found.offsetParent !== null)
-        .map((found) => [
-            found.className, found.getBoundingClientRect().right - left, found.scrollWidth - found.clientWidth,
-        ]);"""
-N_ROWS = "return Array.from(document.querySelectorAll('.printed'), (part) => part.querySelectorAll('tbody tr').length)"
-
-
-@pytest.mark.parametrize("name", ["wide", "ieee123", "user"])
-def test_on_paper_no_column_is_cut_off_and_none_is_missing(name: str, browser: Chrome, pages: dict[str, Path]) -> None:
-    visit(browser, pages[name])
-    (before,) = browser.execute_script(HEADS)
-    begin_printing(browser)
-    reach = browser.execute_script(REACH)
-    assert len(reach) >= 5
-    assert [row for row in reach if row[1] > PAPER_WIDTH_PX + 0.5 or row[2] > 2] == []
-    parts = browser.execute_script(HEADS)
-    assert set(before) == {head for part in parts for head in part}
-    if name == "wide":
-        assert len(parts) >= 3
-        assert all(part[:2] == ["bus", "operation"] for part in parts), "every part names its rows"
-        assert set(browser.execute_script(N_ROWS)) == {8}
-    end_printing(browser)
-    assert browser.execute_script(HEADS) == [before], "the screen is as it was"
-    assert several(browser, ".printed, .unprinted") == []
-
-
-def test_on_paper_charts_are_drawn_and_long_tables_are_named_not_printed(
-    browser: Chrome, pages: dict[str, Path]
-) -> None:
-    visit(browser, pages["ieee123"])
-    begin_printing(browser)
-    drawn = browser.execute_script(
-        "return Array.from(document.querySelectorAll('.plot'), (plot) => "
-        "[plot.offsetWidth, plot.querySelectorAll('.main-svg').length])"
-    )
-    assert len(drawn) == 4
-    assert all(0 < width <= PAPER_WIDTH_PX and n_layers > 0 for width, n_layers in drawn)
-    fold = one(browser, "#results details")
-    assert fold.get_attribute("open") is None
-    assert "plans.csv" in one(fold, "summary").text
-    assert one(browser, "#provenance pre").is_displayed()
-    maps = one(browser, "[data-switch=map]")
-    assert [button.is_displayed() for button in several(maps, "button")] == [True, False, False]
-    assert "one of 3" in maps.text
-    end_printing(browser)
-    assert not one(browser, "#results summary code").is_displayed()
-    assert all(button.is_displayed() for button in several(browser, "[data-switch=map] button"))
-
-
-def test_on_paper_a_long_table_that_is_open_stays_open(browser: Chrome, pages: dict[str, Path]) -> None:
-    visit(browser, pages["ieee123"])
-    click(browser, one(browser, "#results details summary"))
-    begin_printing(browser)
-    assert one(browser, "#results details figure.table").is_displayed()
-    end_printing(browser)
-    assert one(browser, "#results details").get_attribute("open") is not None
 
 
 def test_charts_draw_limits_bars_names_and_constants_as_such(browser: Chrome, pages: dict[str, Path]) -> None:

@@ -25,6 +25,7 @@ from batch_rigs import (
 from g2g_opt.batch.jacobian import Jacobian
 from g2g_opt.batch.moving_elements import Setting
 from g2g_opt.batch.power_flow import BatchPowerFlow
+from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.feeder import Feeder
 
 # The kernel is compiled once where no cache is kept: by the one worker that gets these tests.
@@ -287,3 +288,38 @@ def test_a_batch_without_any_port_is_the_circuit_itself() -> None:
     flow.solve()
     assert flow.solved.all()
     assert np.abs((flow.phasors - case.network.start_v[:, None]) / case.base_v()[:, None]).max() < AGREE_PU
+
+
+@pytest.mark.parametrize("name", FEEDERS)
+def test_a_flow_at_other_load_shares_begins_near_them_and_ends_where_opendss_does(name: str) -> None:
+    """Few solves for a share that moves far; lanes that are not asked for keep the shares that they were solved at."""
+    feeder, case = Feeder.load(name), feeder_case(name)
+    shares = np.linspace(0.3, 1.0, 16)
+    flow = BatchPowerFlow(case.network, [[]] * 16, [Setting()] * 16, tolerance_pu=1e-9, phasors=True)
+    circuit = Circuit(feeder.commands, tolerance=1e-10, max_iterations=500)
+    circuit.finish()
+    expected = []
+    for share in shares:
+        circuit.set_load_share(float(share))
+        circuit.solve()
+        expected.append(circuit.node_voltages().copy())
+    flow.solve()
+    at_one = flow.phasors.copy()
+    flow.load_share[:] = shares
+    flow.solve(tolerance_pu=1.0)
+    assert (flow.iterations == 1).all()
+    scale = case.base_v()[:, None]
+    left, moved = (np.abs((v - np.array(expected).T) / scale).max(axis=0) for v in (flow.phasors, at_one))
+    assert (left[:-1] < 0.2 * moved[:-1]).all(), "one solve finds most of the way"
+    flow.solve()
+    assert flow.solved.all()
+    assert np.abs((flow.phasors - np.array(expected).T) / scale).max() < AGREE_PU
+    first = flow.phasors[:, :8].copy()
+    flow.load_share[:] = shares[::-1]
+    flow.solve_again(np.arange(8, 16))
+    assert (flow.phasors[:, :8] == first).all()
+    flow.load_share[:] = np.concatenate([shares[:8], shares[:8][::-1]])
+    flow.solve()
+    assert (flow.iterations[:8] == 1).all(), "nothing has changed there"
+    assert np.abs(flow.phasors[:, :8] - first).max() < 1e-9 * np.abs(first).max()
+    assert np.abs(flow.phasors[:, 8:] - first[:, ::-1]).max() < 1e-7 * np.abs(first).max()

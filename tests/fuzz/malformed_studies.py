@@ -65,13 +65,13 @@ def make(rng: random.Random, folder: Path) -> Case:
 
 
 _REPORT_FLAGS = (
-    ["--voltage-min", "0.94"], ["--voltage-min", "nan"], ["--voltage-min", "0.123456"], ["--loading-max", "inf"],
-    ["--loading-max", "1e300"],
-    ["--overload-time-max", "nan", "--loading-max", "1"], ["--throughput-min", "nan"], ["--out", "/dev/null"], ["--out",
-    "/dev/null/x"],
+    ["--voltage-min-pu", "0.94"], ["--voltage-min-pu", "nan"], ["--voltage-min-pu", "0.123456"],
+    ["--loading-max", "inf"], ["--loading-max", "1e300"],
+    ["--overload-time-max-s", "nan", "--loading-max", "1"], ["--throughput-min", "nan"], ["--out", "/dev/null"],
+    ["--out", "/dev/null/x"],
     ["--out", "x" * 300], ["--out", "a\0b"], ["--out", "study/ledger.sqlite"], ["--out", "study/ledger.sqlite/x"],
     ["--out", "/proc/x"],
-    ["--violation-integral", "nan"], ["--latency-misses", "-1"],
+    ["--violation-integral-pu-s", "nan"], ["--latency-misses", "-1"],
 )  # fmt: skip
 _Spoilt = tuple[str, str]
 

@@ -63,7 +63,7 @@ def test_a_question_takes_or_refuses_any_value_of_any_setting(study: str, data: 
 
 @same_examples
 @given(text=st.text(max_size=40) | values.map(lambda value: json.dumps(value)))
-def test_a_stored_question_is_one_or_refused(text: str) -> None:
+def test_a_compared_questions_is_one_or_refused(text: str) -> None:
     refused_or_taken(parse_question, text)
     refused_or_taken(parse_question, json.dumps({"study": text}))
 

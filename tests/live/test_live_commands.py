@@ -19,7 +19,7 @@ from studies.cli import main
 
 def test_a_campaign_is_told_and_replayed_as_channels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     record = str(tmp_path / "record")
-    words = ["live", "campaign", "--nodes", "5", "--duration-s", "0.5", "--period", "0.1", "--record", record]
+    words = ["live", "campaign", "--nodes", "5", "--duration-s", "0.5", "--period-s", "0.1", "--record", record]
     assert main(words) == 0
     out = capsys.readouterr().out
     assert "5 of 5 nodes have joined" in out
@@ -64,6 +64,28 @@ def test_an_address_that_cannot_be_listened_on_is_named(
     assert "nowhere.invalid:5555: " in capsys.readouterr().err
 
 
+def test_nodes_that_were_never_answered_say_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = ["live", "node", "--allocator", f"127.0.0.1:{port}", "--duration-s", "0.5", "--period-s", "0.1"]
+    assert main([*words, "--record", str(tmp_path)]) == 1
+    assert f"no allocation came from 127.0.0.1:{port}" in " ".join(capsys.readouterr().out.split())
+
+
+def test_an_allocator_that_nobody_joined_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["live", "allocator", "--listen", "127.0.0.1:0", "--duration-s", "0.2", "--record", str(tmp_path)]
+    assert main(words) == 0
+    assert "nothing happened: no message came" in capsys.readouterr().out
+
+
+def test_an_emulated_site_has_a_server_at_least(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One of fewer MW was made one of a server in silence."""
+    words = ["live", "datacenter", "--emulate", "--duration-s", "10", "--speed", "100", "--out", str(tmp_path)]
+    assert main([*words, "--mw", "0.0001"]) == 2
+    assert "--mw 0.0001: a server of 8 GPUs is rated for 0.00" in capsys.readouterr().err
+
+
 def test_allocator_and_nodes_of_two_processes_meet_with_a_key(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -72,7 +94,7 @@ def test_allocator_and_nodes_of_two_processes_meet_with_a_key(
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
     assert main(["live", "key", str(key)]) == 2, "a key is not overwritten"
     curve.write_text("time_s,power_kw\n0,20\n60,20\n", encoding="utf-8")
-    shared = ["--key-file", str(key), "--period", "0.1", "--record", str(tmp_path / "record")]
+    shared = ["--key-file", str(key), "--period-s", "0.1", "--record", str(tmp_path / "record")]
     command = [sys.executable, "-m", "studies.cli", "live", "allocator", "--listen", "127.0.0.1:0", "--limit-kw", "20"]
     allocator = subprocess.Popen([*command, *shared], stdout=subprocess.PIPE, text=True)
     try:
@@ -93,7 +115,7 @@ def test_allocator_and_nodes_of_two_processes_meet_with_a_key(
 def test_clients_of_a_feeder_are_capped_on_real_sockets(
     rule: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["live", "campaign", "--case", "five-clients", "--rule", rule, "--period", "0.05", "--duration-s", "1.5"]
+    words = ["live", "campaign", "--case", "five-clients", "--rule", rule, "--period-s", "0.05", "--duration-s", "1.5"]
     assert main([*words, "--record", str(tmp_path)]) == 0
     out = capsys.readouterr().out
     assert "5 of 5 nodes have joined" in out
@@ -101,7 +123,7 @@ def test_clients_of_a_feeder_are_capped_on_real_sockets(
 
 
 def test_an_allocator_by_itself_caps_clients_of_another_process_by_an_optimum(tmp_path: Path) -> None:
-    shared = ["--case", "five-clients", "--period", "0.1", "--record", str(tmp_path)]
+    shared = ["--case", "five-clients", "--period-s", "0.1", "--record", str(tmp_path)]
     command = [sys.executable, "-m", "studies.cli", "live", "allocator", "--listen", "127.0.0.1:0", "--rule", "opf"]
     allocator = subprocess.Popen([*command, *shared], stdout=subprocess.PIPE, text=True)
     try:
@@ -135,7 +157,7 @@ def test_an_emulated_cluster_from_the_command_line(tmp_path: Path, capsys: pytes
         ["campaign", "--nodes", "5", "--nodes-max", "4"],
         ["campaign", "--channel", "tcp:loss=0.1"],
         ["campaign", "--transport", "tcp", "--channel", "tcp:loss=0.1"],
-        ["campaign", "--period", "2", "--silence", "1"],
+        ["campaign", "--period-s", "2", "--silence-s", "1"],
         ["campaign", "--rule", "opf"],
         ["campaign", "--channel", "udp:loss=0.1,fail_safe=safe"],
         ["node", "--allocator", "127.0.0.1:0"],

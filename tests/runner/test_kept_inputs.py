@@ -90,7 +90,7 @@ def test_a_report_needs_nothing_but_the_folder_of_the_study(folders: tuple[Path,
     # Judged again, too, and in another place.
     moved = tmp_path / "moved"
     shutil.copytree(root, moved)
-    assert main(["report", str(moved), "--voltage-min", "0.94"]) == 0
+    assert main(["report", str(moved), "--voltage-min-pu", "0.94"]) == 0
 
 
 def test_a_file_that_changed_is_said_and_the_report_is_still_of_the_old_one(
@@ -123,6 +123,27 @@ def test_a_copy_that_is_not_what_was_recorded_is_refused(folders: tuple[Path, Pa
     # Without copies the files themselves are read, as in studies that kept none.
     shutil.rmtree(root / "inputs")
     write_all(root, out=tmp_path / "out")
+
+
+def test_a_study_whose_files_are_gone_says_where_its_copies_lie(
+    folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on another machine, where paths are others. Put back in their places, the study goes on."""
+    theirs, root = folders
+    monkeypatch.setenv("COLUMNS", "5000")
+    moved = root.rename(root.with_name("moved"))
+    try:
+        elsewhere = theirs.rename(theirs.with_name("elsewhere"))
+        assert main(["resume", str(moved)]) == 2
+        said = capsys.readouterr().err
+        assert "6 of the files that this study began with are not where they were" in said
+        assert f"their copies lie in {moved / 'inputs'} below their whole paths" in said
+        shutil.copytree(moved / "inputs" / theirs.relative_to("/"), theirs)
+        assert main(["resume", str(moved)]) == 0
+        shutil.rmtree(theirs)
+        elsewhere.rename(theirs)
+    finally:
+        moved.rename(root)
 
 
 def test_where_the_folder_cannot_be_written_the_way_out_is_named(folders: tuple[Path, Path], tmp_path: Path) -> None:

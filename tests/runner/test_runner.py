@@ -195,11 +195,23 @@ def test_only_what_is_wrong_with_a_study_file_is_said_to_be(tmp_path: Path, caps
         assert capsys.readouterr().err.startswith(words)
 
 
+def test_a_study_that_is_looked_for_beside_its_folder_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begin_study(tmp_path / "results" / "hosting_capacity", SmallStudy(n=2))
+    for wrong, words in (("hosting-capacity", "; did you mean hosting_capacity?"), ("", "; studies in it: ho")):
+        assert main(["status", str(tmp_path / "results" / wrong), "--trust-study"]) == 2
+        assert words in capsys.readouterr().err
+    assert main(["resume", str(tmp_path / "nowhere" / "study"), "--trust-study"]) == 2
+    assert "`g2g run` begins one\n" in capsys.readouterr().err
+
+
 def test_a_folder_takes_one_study(tmp_path: Path) -> None:
     begin_study(tmp_path / "s", SmallStudy(n=2))
     begin_study(tmp_path / "s", SmallStudy(n=2))
     (tmp_path / "s_2").mkdir()
-    with pytest.raises(InputError, match=r"s holds another study; give .* as in --out \S+/s_3, or remove that one$"):
+    words = r"s holds another study \(n=2 there\); give .* as in --out \S+/s_3, or remove that one$"
+    with pytest.raises(InputError, match=words):
         begin_study(tmp_path / "s", SmallStudy(n=3))
     with pytest.raises(InputError, match="no study in"):
         run_study(tmp_path / "elsewhere", lambda: LocalWorkers(1))

@@ -6,25 +6,18 @@ import os
 import random
 import shutil
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from small_study import SmallStudy
+from stored_study import as_folder, g2g_said
 
-from studies.cli import main
 from studies.running import ledger_file
 from studies.running.ledger import Ledger
-from studies.running.local_workers import LocalWorkers
-from studies.running.runner import begin_study, read_results, run_study
-from studies.running.study_folder import StudyFolder
+from studies.running.runner import read_results
 from studies.shared.task import gather
 
 pytestmark = pytest.mark.xdist_group("stored studies")  # one worker, so that the study is run once
-
-STUDY = SmallStudy(n=4, group=2)
 
 
 @pytest.fixture(autouse=True)
@@ -33,30 +26,9 @@ def _long_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "5000")
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("whole") / "s"
-    run_study(root, lambda: LocalWorkers(2), question=STUDY)
-    assert main(["report", str(root), "--trust-study"]) == 0
-    return root
-
-
-@pytest.fixture
-def stored(whole: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(whole, tmp_path / "stored"))
-
-
 def _answer(root: Path) -> str:
     question, results, _ = read_results(root)
     return question.conclude(results).answer
-
-
-def _g2g(capsys: pytest.CaptureFixture[str], command: str, root: Path, *options: str) -> tuple[int, str]:
-    """Exit status, and all that was said in one line; an exception that is not ours ends the test."""
-    capsys.readouterr()
-    status = main([command, str(root), "--trust-study", *options])
-    said = capsys.readouterr()
-    return status, " ".join(f"{said.out} {said.err}".split())
 
 
 def _sql(statement: str) -> Callable[[Path], None]:
@@ -77,16 +49,6 @@ def _ledger(change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
     return spoil
 
 
-def _as_folder(name: str) -> Callable[[Path], None]:
-    def spoil(root: Path) -> None:
-        path = root / name
-        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-        path.mkdir()
-        (path / "in_it").touch()
-
-    return spoil
-
-
 def _flipped(content: bytes, seed: int, n: int) -> bytes:
     draw, changed = random.Random(seed), bytearray(content)
     for _ in range(n):
@@ -102,7 +64,7 @@ SPOILT_LEDGERS = {
     "words": _ledger(lambda b: b"hello" * 500),
     "zeros": _ledger(lambda b: bytes(len(b))),
     "its second page overwritten": _ledger(lambda b: b[:4096] + b"\xff" * 4096 + b[8192:]),
-    "a directory": _as_folder("ledger.sqlite"),
+    "a directory": as_folder("ledger.sqlite"),
     "without tasks": _sql("DROP TABLE task"),
     "without attempts": _sql("DROP TABLE attempt"),
     "without study": _sql("DROP TABLE study"),
@@ -146,7 +108,7 @@ def test_a_spoilt_ledger_is_named_and_nothing_is_concluded(
 ) -> None:
     spoil(stored)
     for command in ("report", "resume", "status"):
-        status, said = _g2g(capsys, command, stored)
+        status, said = g2g_said(capsys, command, stored)
         # A status needs less of a ledger than an answer does.
         assert status == 2 or (command == "status" and status == 0)
         assert (status == 0) == ("error:" not in said)
@@ -156,7 +118,7 @@ def test_a_spoilt_ledger_is_named_and_nothing_is_concluded(
 
 def test_attempts_at_no_time_are_refused(stored: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _sql("UPDATE attempt SET began = 'soon'")(stored)
-    status, said = _g2g(capsys, "report", stored)
+    status, said = g2g_said(capsys, "report", stored)
     assert status == 2
     assert "began: Input should be a valid number" in said
 
@@ -167,9 +129,9 @@ def test_flipped_bits_of_a_ledger_give_its_answer_or_a_refusal(
 ) -> None:
     answer = _answer(stored)
     _ledger(lambda content: _flipped(content, seed, 1 + 20 * (seed % 3)))(stored)
-    status, said = _g2g(capsys, "status", stored)
+    status, said = g2g_said(capsys, "status", stored)
     assert status in (0, 1) or "ledger.sqlite" in said
-    status, said = _g2g(capsys, "report", stored, "--out", str(stored / "again"))
+    status, said = g2g_said(capsys, "report", stored, "--out", str(stored / "again"))
     assert (status == 0 and answer in said) or (status == 2 and "error:" in said)
 
 
@@ -234,27 +196,27 @@ def test_tables_that_are_not_what_was_recorded_are_seen_and_made_again(
     stored: Path, whole: Path, spoil: Callable[[Path], object], capsys: pytest.CaptureFixture[str]
 ) -> None:
     spoil(stored)
-    status, said = _g2g(capsys, "status", stored)
+    status, said = g2g_said(capsys, "status", stored)
     assert status == 1
     assert "damaged: sums" in said
-    status, said = _g2g(capsys, "report", stored)
+    status, said = g2g_said(capsys, "report", stored)
     assert status == 2
     assert "are damaged: sums" in said
     assert "the total is" not in said
-    status, said = _g2g(capsys, "resume", stored, "--workers", "2")
+    status, said = g2g_said(capsys, "resume", stored, "--workers", "2")
     assert status == 0
     assert "done again" in said
     assert _answer(stored) == _answer(whole)
     assert [row["number"] for row in gather(read_results(stored)[1], "sums")] == [0, 1, 2, 3]
-    assert _g2g(capsys, "status", stored)[0] == 0
+    assert g2g_said(capsys, "status", stored)[0] == 0
 
 
 def test_a_file_where_tables_lie_is_named(stored: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.rmtree(stored / "tasks")
     (stored / "tasks").touch()
-    assert _g2g(capsys, "status", stored)[0] == 1
-    assert _g2g(capsys, "report", stored)[0] == 2
-    status, said = _g2g(capsys, "resume", stored, "--workers", "2")
+    assert g2g_said(capsys, "status", stored)[0] == 1
+    assert g2g_said(capsys, "report", stored)[0] == 2
+    status, said = g2g_said(capsys, "resume", stored, "--workers", "2")
     assert status == 2
     assert "cannot be written: Not a directory" in said
 
@@ -268,13 +230,13 @@ def test_a_study_that_kept_no_digests_is_read_and_goes_on(
     stored: Path, whole: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _as_an_older_version_kept_it(stored)
-    status, said = _g2g(capsys, "status", stored)
+    status, said = g2g_said(capsys, "status", stored)
     assert status == 0
     assert "of 3 tasks an older version kept no digests" in said
     assert _answer(stored) == _answer(whole)
     _table(lambda b: b[: len(b) // 2])(stored)
-    assert "are damaged: sums" in _g2g(capsys, "report", stored)[1]
-    assert _g2g(capsys, "resume", stored, "--workers", "1")[0] == 0
+    assert "are damaged: sums" in g2g_said(capsys, "report", stored)[1]
+    assert g2g_said(capsys, "resume", stored, "--workers", "1")[0] == 0
     assert _answer(stored) == _answer(whole)
     ledger = Ledger(stored / "ledger.sqlite")
     assert sorted(len(entry.tables or {}) for entry in ledger.entries()) == [0, 0, 1]
@@ -289,162 +251,8 @@ def test_a_ledger_that_another_program_holds_is_named(
     db.execute("PRAGMA locking_mode = EXCLUSIVE")
     db.execute("BEGIN EXCLUSIVE")
     for command in ("status", "resume"):
-        status, said = _g2g(capsys, command, stored)
+        status, said = g2g_said(capsys, command, stored)
         assert status == 2
         assert "ledger.sqlite is locked by another program" in said
     db.close()
-    assert _g2g(capsys, "status", stored)[0] == 0
-
-
-@pytest.mark.parametrize("name", ["report.html", "answer.json", "sums.csv", "map.geojson"])
-def test_a_directory_where_a_result_goes_is_named(stored: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    _as_folder(name)(stored)
-    status, said = _g2g(capsys, "report", stored)
-    if name == "map.geojson":  # this study draws no map
-        assert status == 0
-        return
-    assert status == 2
-    assert f"{name} cannot be written: Is a directory" in said
-    assert not list(stored.glob(".*.tmp"))
-
-
-@pytest.mark.parametrize("name", ["lock", "running", "study.toml"])
-def test_other_names_that_are_taken_are_named(stored: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    (stored / "ledger.sqlite").unlink()
-    (stored / name).unlink() if (stored / name).is_file() else shutil.rmtree(stored / name)
-    (stored / name).touch() if name == "running" else (stored / name).mkdir()
-    question = stored.parent / "q.toml"
-    question.write_text('study = "small_study:SmallStudy"\nn = 2\n')
-    status, said = _g2g(capsys, "run", question, "--out", str(stored))
-    assert status == 2
-    assert f"{name} cannot be written" in said
-
-
-@pytest.mark.parametrize(
-    ("out", "why"),
-    [
-        ("/dev/null", "it is no folder"),
-        ("/dev/null/x", "Not a directory"),
-        ("x" * 300, "File name too long"),
-        ("/proc/nothing", "No such file"),
-    ],
-)
-def test_a_report_is_not_written_where_nothing_can_be(
-    stored: Path, out: str, why: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    status, said = _g2g(capsys, "report", stored, "--out", out)
-    assert status == 2
-    assert f"cannot be written: {why}" in said
-    question = stored.parent / "q.toml"
-    question.write_text('study = "small_study:SmallStudy"\nn = 2\n')
-    status, said = _g2g(capsys, "run", question, "--out", out)
-    assert status == 2
-    assert "cannot be" in said
-
-
-def test_a_report_for_which_there_is_no_room_leaves_none_that_is_half(
-    stored: Path, small_disk: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (small_disk / "more").write_bytes(b"0" * 150_000)
-    status, said = _g2g(capsys, "report", stored, "--out", str(small_disk / "out"))
-    assert status == 2
-    assert "no room left for" in said
-    assert [path.name for path in (small_disk / "out").iterdir() if path.suffix in (".tmp", ".html")] == []
-
-
-def test_what_killed_writers_left_is_removed(stored: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    left = [
-        stored / f".report.html.{gone.pid}.tmp",
-        stored / "ledger.new",
-        stored / "ledger.new-journal",
-        stored / "running" / "0123.json",
-        stored / "tasks" / f"0123456789abcdef.{gone.pid}.tmp" / "sums.parquet",
-    ]
-    at_work = stored / f".report.html.{os.getppid()}.tmp"
-    for path in (*left, at_work):
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(b"half")
-    assert _g2g(capsys, "resume", stored)[0] == 0
-    assert not [path for path in left if path.exists()]
-    assert at_work.exists()
-
-
-def _as_a_user(*arguments: str) -> tuple[int, str]:
-    """`g2g` without the right of root to write what is read-only."""
-    command = ["setpriv", "--bounding-set=-dac_override"] if os.geteuid() == 0 else []
-    command += [sys.executable, "-m", "studies.cli", *arguments]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    return done.returncode, " ".join(f"{done.stdout} {done.stderr}".split())
-
-
-def _killed_with_a_log(root: Path) -> None:
-    """The folder of a run that was killed: its last changes lie in the write-ahead log."""
-    code = (
-        "import os, sys; sys.path[:] = {path!r}; from pathlib import Path; from studies.running.ledger import Ledger; "
-        "ledger = Ledger(Path({ledger!r}), writable=True); "
-        "[ledger.redo(entry.id, 'in the log', entry.code_version) for entry in ledger.entries()[:1]]; os._exit(9)"
-    )
-    subprocess.run(
-        [sys.executable, "-c", code.format(path=sys.path, ledger=str(StudyFolder(root).ledger))], check=False
-    )
-    assert (root / "ledger.sqlite-wal").stat().st_size
-
-
-@pytest.mark.parametrize(("how", "was_killed"), [("mode", True), ("mount", False)])
-def test_a_study_that_is_read_only_is_looked_at_and_reported_on(
-    stored: Path, tmp_path: Path, how: str, was_killed: bool
-) -> None:
-    if os.geteuid() == 0 and shutil.which("setpriv") is None:
-        pytest.skip("nothing is read-only to root")
-    if was_killed:
-        _killed_with_a_log(stored)
-    out = tmp_path / "out"
-    if how == "mount":
-        mounted = subprocess.run(["mount", "--bind", str(stored), str(stored)], capture_output=True, check=False)
-        if mounted.returncode != 0:
-            pytest.skip("mounting is not allowed here")
-        subprocess.run(["mount", "-o", "remount,ro,bind", str(stored)], check=True)
-    else:
-        _set_modes(stored, 0o444, 0o555)
-    try:
-        status, said = _as_a_user("status", str(stored), "--trust-study")
-        assert status == 0, said
-        assert f"{2 if was_killed else 3} tasks done" in said
-        status, said = _as_a_user("report", str(stored), "--trust-study", "--out", str(out / "r"))
-        assert status == 0, said
-        assert (out / "r" / "report.html").is_file()
-        status, said = _as_a_user("report", str(stored), "--trust-study")
-        assert status == 2
-        assert "report.html cannot be written" in said
-        status, said = _as_a_user("resume", str(stored), "--trust-study")
-        assert status == 2
-        assert "lock cannot be written" in said
-    finally:
-        if how == "mount":
-            subprocess.run(["umount", str(stored)], check=True)
-        _set_modes(stored, 0o644, 0o755)
-
-
-def _set_modes(root: Path, of_files: int, of_folders: int) -> None:
-    for path in (root, *root.rglob("*")):
-        path.chmod(of_folders if path.is_dir() else of_files)
-
-
-def test_nothing_is_concluded_from_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    question = tmp_path / "q.toml"
-    question.write_text(f'study = "small_study:SmallStudy"\nn = 2\nlog = "{tmp_path}"\n')  # no log: every task raises
-    status, said = _g2g(capsys, "run", question, "--out", str(tmp_path / "s"), "--workers", "2")
-    assert status == 1, said
-    assert "there is no answer" in said
-    assert "no total yet" not in said
-    status, said = _g2g(capsys, "report", tmp_path / "s")
-    assert status == 2
-    assert "(3 failed: raised: IsADirectoryError" in said
-    assert not (tmp_path / "s" / "answer.json").exists()
-    begin_study(tmp_path / "begun", STUDY)
-    status, said = _g2g(capsys, "report", tmp_path / "begun")
-    assert status == 2
-    assert "no task of the study" in said
+    assert g2g_said(capsys, "status", stored)[0] == 0

@@ -231,7 +231,7 @@ def test_the_ofo_update_is_the_text_read_scalar_by_scalar(seed: int, n_models: i
     seen[:, 0] = v
     band = config.v_min, config.v_max
     duals = DualsStep.of(seen, np.arange(n_volts), config.voltage_dual_step_size, *band)
-    duals = duals._replace(low=dual_low, high=dual_high)
+    duals = duals._replace(low=dual_low, high=dual_high, pulls=np.ones(n_volts, dtype=np.bool_))
     packed_duals = pack(duals)
     update_voltage_duals(packed_duals.address, 0)
     assert (duals.outside[:1] != 0.0).all() == ((v < config.v_min) | (v > config.v_max)).any()

@@ -192,7 +192,7 @@ def test_a_command_is_interrupted_in_a_word_also_while_it_is_read_in(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["hosting-capacity", "--volatge-min", "0.9"], "did you mean --voltage-min"),
+        (["hosting-capacity", "--volatge-min", "0.9"], "did you mean --voltage-min-pu"),
         (["hosting-capacty"], "did you mean hosting-capacity?"),
         (["Check", "--bus", "671"], "did you mean check?"),
         (["siting", "--mode", "jiont"], "did you mean joint?"),

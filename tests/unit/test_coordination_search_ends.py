@@ -20,12 +20,12 @@ SUMMARY = MeanSavingRow(
     60,
     10.0,
     "contextual",
-    cost=None,
-    saving=1.0,
-    saving_low=1.0,
-    saving_high=1.0,
-    captured=50.0,
-    refused=30.0,
+    cost_usd=None,
+    saving_pct=1.0,
+    saving_low_pct=1.0,
+    saving_high_pct=1.0,
+    captured_pct=50.0,
+    refused_pct=30.0,
     latency_margin=0.75,
 )
 

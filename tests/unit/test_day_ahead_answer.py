@@ -29,7 +29,7 @@ def said(*days: CommittedDayRow) -> tuple[str, dict[str, float]]:
 def test_a_saving_that_the_gap_leaves_open_is_said_to_be_open() -> None:
     """7,000 $ with a bound of 6,996 and 6,998 with 6,990: 2 $ are saved, and anything from -2 to 10 may be."""
     answer, row = said(committed("2019-01-02", None, 7000.0, 6996.0), committed("2019-01-02", 0.4, 6998.0, 6990.0))
-    assert (row["saving"], row["saving_least"], row["saving_most"]) == pytest.approx((2.0, -2.0, 10.0))
+    assert (row["saving_usd"], row["saving_least_usd"], row["saving_most_usd"]) == pytest.approx((2.0, -2.0, 10.0))
     assert "saves 2 $ a day of 7,000 $ (one day)" in answer
     assert "within the solver's gap: between -2 and 10 $ a day" in answer
 
@@ -39,6 +39,6 @@ def test_a_saving_beyond_the_gap_is_told_as_it_is() -> None:
     rows = [committed(date, None, cost, cost - 4.0) for date, cost in days]
     rows += [committed(date, 0.4, cost - 50.0, cost - 56.0) for date, cost in days]
     answer, row = said(*rows)
-    assert (row["saving"], row["saving_least"], row["saving_most"]) == pytest.approx((50.0, 46.0, 56.0))
+    assert (row["saving_usd"], row["saving_least_usd"], row["saving_most_usd"]) == pytest.approx((50.0, 46.0, 56.0))
     assert "(mean of 2 days)" in answer
     assert "gap" not in answer

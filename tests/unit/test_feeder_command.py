@@ -74,5 +74,5 @@ def test_names_without_room_in_a_picture_are_no_warning(
 
 
 def test_limits_that_do_not_go_together_are_told_by_their_flags(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["feeder", "ieee13", "--no-picture", "--voltage-min", "1.2"]) == 2
-    assert "limits need --voltage-min below --voltage-max, got 1.2 and 1.05" in capsys.readouterr().err
+    assert main(["feeder", "ieee13", "--no-picture", "--voltage-min-pu", "1.2"]) == 2
+    assert "limits need --voltage-min-pu below --voltage-max-pu, got 1.2 and 1.05" in capsys.readouterr().err

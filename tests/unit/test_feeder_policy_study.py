@@ -71,11 +71,11 @@ def test_a_question_that_cannot_be_asked_is_named(words: list[str], what: str) -
 @pytest.mark.parametrize(
     "words",
     [
-        ["--margins", "small"],
-        ["--margins", "0.2"],
-        ["--margins=-0.01"],
-        ["--margins", "nan"],
-        ["--margins", ","],
+        ["--margins-pu", "small"],
+        ["--margins-pu", "0.2"],
+        ["--margins-pu=-0.01"],
+        ["--margins-pu", "nan"],
+        ["--margins-pu", ","],
         ["--training", "0"],
     ],
 )

@@ -117,6 +117,19 @@ def test_unknown_buses_and_regulators_list_the_known_ones() -> None:
     assert feeder.bus("RG60").name == "rg60"
 
 
+def test_a_bus_is_found_between_blanks_and_told_apart_from_its_phases_and_from_several() -> None:
+    feeder = Feeder.load("ieee13")
+    assert feeder.bus(" 671\t").name == "671"
+    with pytest.raises(InputError, match=r"^bus '671\.1\.2' names phases; name the bus alone: 671$"):
+        feeder.bus("671.1.2")
+    with pytest.raises(InputError, match=r"^'671, RG60' are several buses; name each by itself: 671 and rg60$"):
+        feeder.bus("671, RG60")
+    with pytest.raises(InputError, match=r"bus '672\.1' not found in feeder ieee13"):
+        feeder.bus("672.1")
+    with pytest.raises(InputError, match="bus '' not found in feeder ieee13"):
+        feeder.bus("")
+
+
 def test_the_documented_path_of_a_bundled_feeder_means_that_feeder() -> None:
     grid = OpenDSSGrid(dss_case_dir="anywhere/ieee13", dss_master_file="IEEE13Bus.dss")
     assert grid.feeder is Feeder.load("ieee13")

@@ -126,7 +126,7 @@ def test_sites_are_read_from_the_command_line() -> None:
     study = parse(
         "--feeder", "ieee13", "--site", "west=671+675:llama-3.1-8b:80", "--site", "east=any:llama-3.1-70b:40@64,qwen:8",
         "--follow", "671/675", "--finalists", "3", "--finalist-dt-s", "1/2", "--duration-s", "600", "--seed", "5",
-        "--policy", "droop", "--margin", "0.002", "--voltage-min", "0.94",
+        "--policy", "droop", "--margin-pu", "0.002", "--voltage-min-pu", "0.94",
     )  # fmt: skip
     assert study.sites == (
         SiteChoice("west", (ServedModel("llama-3.1-8b", 80),), candidates=("671", "675")),

@@ -2,102 +2,17 @@
 
 from __future__ import annotations
 
-import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from market_days import ZONES, MarketDay, load_one, stamp
 
 from g2g_opt.errors import InputError
 from g2g_opt.transmission.market_files import load_market_files
-from g2g_opt.transmission.series import SeriesNote, ZonalSeries, clock_changes, load_bundled_series
-
-ZONES = ("West", "Genese", "Centrl", "North", "Mhk Vl", "Capitl", "Hud Vl", "Millwd", "Dunwod", "N.Y.C.", "Longil")
-Hours = list[tuple[int, str]]  # hour of the clock, EST or EDT
-
-
-def hours_of(day: np.datetime64) -> Hours:
-    """The hours that clocks in New York show on a day: 24, 23 or 25."""
-    spring, autumn = clock_changes(int(str(day)[:4]))
-    if day == spring:
-        return [(h, "EST" if h < 2 else "EDT") for h in range(24) if h != 2]
-    if day == autumn:
-        return [(0, "EDT"), (1, "EDT"), *((h, "EST") for h in range(1, 24))]
-    return [(h, "EDT" if spring < day < autumn else "EST") for h in range(24)]
-
-
-def stamp(day: np.datetime64, hour: int, minute: int = 0) -> str:
-    year, month, of_month = str(day).split("-")
-    return f"{month}/{of_month}/{year} {hour:02d}:{minute:02d}"
-
-
-class MarketDay:
-    """Texts of the files of one day, every zone at 1000 MW plus 10 MW times the hour unless told otherwise."""
-
-    def __init__(self, day: str, folder: Path) -> None:
-        self.day, self.folder = np.datetime64(day), folder
-        self.hours = hours_of(self.day)
-        self.load_mw = {(hour, clock, zone): 1000.0 + 10.0 * hour for hour, clock in self.hours for zone in ZONES}
-        self.sun_category = "Other Renewables"
-
-    @property
-    def digits(self) -> str:
-        return str(self.day).replace("-", "")
-
-    def integrated(self) -> list[str]:
-        return [
-            '"Time Stamp","Time Zone","Name","PTID","Integrated Load"',
-            *(
-                f'"{stamp(self.day, hour)}:00","{clock}","{zone.upper()}",61752,{value!r}'
-                for (hour, clock, zone), value in self.load_mw.items()
-            ),
-        ]
-
-    def five_minute_load(self, around_mw: float = 6.0) -> list[str]:
-        """Readings that rise through the hour and have the hour's load as mean."""
-        return [
-            '"Time Stamp","Time Zone","Name","PTID","Load"',
-            *(
-                f'"{stamp(self.day, hour, 5 * k)}:00","{clock}","{zone.upper()}",61752,{value + around_mw * (k - 5.5)}'
-                for (hour, clock, zone), value in self.load_mw.items()
-                for k in range(12)
-            ),
-        ]
-
-    def forecast(self, n_days: int = 1) -> list[str]:
-        days = [self.day + k for k in range(n_days)]
-        rows = (f'"{stamp(day, hour)}",{",".join(["2000"] * 11)},22000' for day in days for hour, _ in hours_of(day))
-        return [",".join(f'"{name}"' for name in ("Time Stamp", *ZONES, "NYISO")), *rows]
-
-    def fuels(self, wind_mw: float = 500.0, sun_mw: float = 250.0, unit: str = "MW") -> list[str]:
-        fuels = {"Nuclear": 3000.0, "Wind": wind_mw, self.sun_category: sun_mw}
-        rows = (
-            f"{stamp(self.day, hour, 5 * k)}:00,{clock},{fuel},{value!r}"
-            for hour, clock in self.hours
-            for k in range(12)
-            for fuel, value in fuels.items()
-        )
-        return [f"Time Stamp,Time Zone,Fuel Category,Gen {unit}", *rows]
-
-    def write(self, **files: list[str]) -> MarketDay:
-        """Write the files given as kind=lines, as the day's files."""
-        for kind, lines in files.items():
-            (self.folder / f"{self.digits}{kind}.csv").write_text("\r\n".join(lines) + "\r\n", encoding="utf-8")
-        return self
-
-    def write_all(self) -> MarketDay:
-        return self.write(palIntegrated=self.integrated(), isolf=self.forecast(), rtfuelmix=self.fuels())
-
-
-@pytest.fixture
-def july(tmp_path: Path) -> MarketDay:
-    return MarketDay("2018-07-02", tmp_path).write_all()
-
-
-def load_one(day: MarketDay) -> ZonalSeries:
-    return load_market_files(day.folder, str(day.day), str(day.day))
+from g2g_opt.transmission.series import SeriesNote, ZonalSeries, load_bundled_series
 
 
 def notes_of(series: ZonalSeries, *kinds: str) -> list[tuple[str, str, str]]:
@@ -352,104 +267,6 @@ def test_doubled_rows_are_averaged_and_noted(july: MarketDay) -> None:
 def test_a_name_that_is_no_zone_is_left_out_and_noted(july: MarketDay) -> None:
     july.write(palIntegrated=[*july.integrated(), f'"{stamp(july.day, 4)}:00","EDT","H Q",61844,1100.0'])
     assert [note[0] for note in notes_of(load_one(july), "left out")] == ["H Q"]
-
-
-# ---------------------------------------------------------------- what is refused
-
-
-def break_line(day: MarketDay, old: str, new: str) -> None:
-    path = day.folder / f"{day.digits}palIntegrated.csv"
-    text = path.read_text(encoding="utf-8")
-    assert old in text
-    path.write_text(text.replace(old, new), encoding="utf-8")
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "text"),
-    [
-        ("MILLWD", "MILLWOOD", r"20180702palIntegrated\.csv has nothing of 2018-07-02 for Millwd"),
-        ('"Integrated Load"', '"Load MW"', r"20180702palIntegrated\.csv lacks the columns Integrated Load.*New York"),
-        ("1230.0", "about 1200", r"20180702palIntegrated\.csv, line 255: 'about 1200' is no number"),
-        ("1230.0", "inf", "'inf' is no finite number"),
-        ("1230.0", "1230000", r"line 255: '1230000' must be from -1e\+06 to 1e\+06 MW; a value in kW"),
-        ('"EDT"', '"UTC"', r"20180702palIntegrated\.csv, line 2: the time zone 'UTC' is none of EST and EDT"),
-        ("07/02/2018 09:00", "07/02/2018 29:00", "'07/02/2018 29:00:00' is no time"),
-        ("07/02/2018 09:00", "02/07/2018 09:00", "02/07/2018 09:00:00 is not of 2018-07-02"),
-        (",61752,1230.0", "", "ends early"),
-    ],
-)
-def test_a_damaged_file_is_refused(july: MarketDay, old: str, new: str, text: str) -> None:
-    break_line(july, old, new)
-    with pytest.raises(InputError, match=text):
-        load_one(july)
-
-
-def test_a_file_that_is_no_text_is_refused(july: MarketDay) -> None:
-    (july.folder / "20180702palIntegrated.csv").write_bytes(b"\x89PNG\xff\xfe")
-    with pytest.raises(InputError, match=r"20180702palIntegrated\.csv, line 1 holds the byte 0x89, which is no UTF-8"):
-        load_one(july)
-
-
-def test_a_broken_archive_is_refused(july: MarketDay) -> None:
-    (july.folder / "20180702palIntegrated.csv").unlink()
-    (july.folder / "20180701palIntegrated_csv.zip").write_bytes(b"<html>not found</html>")
-    with pytest.raises(InputError, match=r"20180701palIntegrated_csv.zip cannot be unpacked"):
-        load_one(july)
-
-
-@pytest.mark.parametrize(("kind", "needed"), [("palIntegrated", "20180703pal.csv"), ("rtfuelmix", "20180701rtfuelmix")])
-def test_a_day_without_a_file_is_refused(july: MarketDay, kind: str, needed: str) -> None:
-    MarketDay("2018-07-03", july.folder).write_all()
-    (july.folder / f"20180703{kind}.csv").unlink()
-    with pytest.raises(InputError, match=rf"nothing for 2018-07-03 in .*{needed}"):
-        load_market_files(july.folder, "2018-07-02", "2018-07-03")
-
-
-def test_the_first_day_without_a_file_is_told_at_once_however_many_are_asked_for(july: MarketDay) -> None:
-    began = time.monotonic()
-    with pytest.raises(InputError, match="nothing for 0001-01-01"):
-        load_market_files(july.folder, "0001-01-01", "9999-12-31")
-    with pytest.raises(InputError, match="nothing for 2018-07-03"):
-        load_market_files(july.folder, "2018-07-02", "9999-12-31")
-    assert time.monotonic() - began < 5.0
-
-
-@pytest.mark.parametrize("kind", ["palIntegrated", "pal", "isolf", "rtfuelmix"])
-def test_a_folder_by_the_name_of_a_day_file_is_refused(july: MarketDay, kind: str) -> None:
-    path = july.folder / f"20180702{kind}.csv"
-    path.unlink(missing_ok=True)
-    path.mkdir()
-    if kind == "pal":
-        (july.folder / "20180702palIntegrated.csv").unlink()
-    with pytest.raises(InputError, match=rf"20180702{kind}\.csv is a folder"):
-        load_one(july)
-
-
-def test_a_fuel_mix_without_wind_is_refused(july: MarketDay) -> None:
-    july.write(rtfuelmix=[line for line in july.fuels() if "Wind" not in line])
-    with pytest.raises(InputError, match=r"20180702rtfuelmix.csv lacks the category Wind"):
-        load_one(july)
-
-
-def test_a_file_that_is_there_twice_is_refused(july: MarketDay) -> None:
-    (july.folder / "more").mkdir()
-    (july.folder / "more/20180702palIntegrated.csv").write_text("x", encoding="utf-8")
-    with pytest.raises(InputError, match="is there twice"):
-        load_one(july)
-
-
-def test_files_of_other_operators_are_refused_by_whose_files_are_understood(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"only the New York operator's files .*it has no file at all"):
-        load_market_files(tmp_path, "2018-07-02", "2018-07-02")
-    for k in range(8):
-        (tmp_path / f"hrl_load_metered_{k}.csv").write_text("datetime_beginning_ept,mw\n", encoding="utf-8")
-    with pytest.raises(InputError, match=r"only the New York operator's .*hrl_load_metered_0\.csv.* and 2 more"):
-        load_market_files(tmp_path, "2018-07-02", "2018-07-02")
-
-
-def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="not found"):
-        load_market_files(tmp_path / "nowhere", "2018-07-01", "2018-07-01")
 
 
 # ---------------------------------------------------------------- round trip

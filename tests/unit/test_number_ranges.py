@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import math
 import types
-from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterator
 from fractions import Fraction
-from functools import cache
-from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
-import numpy as np
 import pytest
+from number_examples import FEATURE, OUTPUT, SPEC, TERM
 
 from g2g_opt.communication import Channels, ChannelSpec, FailSafe, Lane, StaleSignal
 from g2g_opt.controller.adaptive_tap import AdaptiveTapConfig
@@ -26,23 +22,18 @@ from g2g_opt.controller.rule_based import RuleBasedConfig
 from g2g_opt.controller.storage import StorageDroopConfig
 from g2g_opt.datacenter.config import (
     DatacenterConfig,
-    InferenceModelSpec,
     PowerAugmentationConfig,
     ReplicaSchedule,
     TrainingRun,
     TrainingSchedule,
 )
 from g2g_opt.datacenter.workloads.curves import LogisticModel
-from g2g_opt.datacenter.workloads.inference import InferenceTemplateStore, read_trace
 from g2g_opt.datacenter.workloads.latency import LatencyMixture
 from g2g_opt.datacenter.workloads.ripple import RippleModel
 from g2g_opt.datacenter.workloads.training import TrainingTrace
 from g2g_opt.errors import InputError
-from g2g_opt.feeder_policy import FeederPolicy, PolicyFeature, PolicyOutput
-from g2g_opt.grid.load import ConstantLoad, CSVProfileLoad, SampledLoad
+from g2g_opt.feeder_policy import FeederPolicy
 from g2g_opt.grid.storage import BatteryStorage
-from g2g_opt.held_series import HeldSeries
-from g2g_opt.hourly_profile import HourlyProfile
 from g2g_opt.learning.reward import RewardWeights
 from g2g_opt.limits import Limits
 from g2g_opt.plan import AdaptiveTaps, Plan, Policy, PVUnit, StorageUnit
@@ -54,15 +45,12 @@ from g2g_opt.scenario_draws import ScenarioRanges
 from g2g_opt.service_transformer import ServiceTransformer
 from g2g_opt.site import Deployment, Site
 from g2g_opt.tap_position import TapPosition, TapSchedule
-from g2g_opt.transmission.policy import ContextualPolicy
 from g2g_opt.transmission.policy import CoordinationFeature as MarketFeature
 from studies.ai_choices.choices import PUBLISHED_CHOICES
 from studies.catalogue import STUDIES, json_schema, make_question, question_json, question_type
-from studies.cli import main, parser_of
 from studies.controllers.choices import ControllerChoice, ParameterSweep
 from studies.coordination_policy.study import CoordinationStudy
 from studies.datacenter_location.study import LocationStudy
-from studies.hosting_capacity.study import HostingCapacityStudy
 from studies.pv_datacenter_siting.offered import PVZone, Storage
 from studies.pv_datacenter_siting.study import SitingStudy
 from studies.shared.screening import ScreeningRule
@@ -70,22 +58,9 @@ from studies.shared.site_choices import ServedModel, SiteChoice
 
 ABSURD = (math.nan, math.inf, -math.inf, 1e300, -1e300, 10**30, -(10**30), 10**400)
 _NUMBERS = (int, float, Fraction)
-
-SPEC = InferenceModelSpec(
-    model_label="m",
-    model_id="a/m",
-    gpu_model="H100",
-    task="t",
-    itl_deadline_s=0.1,
-    batch_sizes=(8, 16),
-    fit_exclude_batch_sizes=(8,),
-)
 SITE = Site("a", "671", (Deployment(SPEC, 4, 16),))
 SHARES = ReplicaShares("a", 0.5, ((10.0, 20.0, 0.6),), (("m", 8),))
 SHAPE = PowerShape(1.0, 0.5, ((10.0, 20.0, 0.1),), ((30.0, 5.0, -0.1),), 0.1, 1.0)
-FEATURE, OUTPUT = PolicyFeature("pv_kw", "kW"), PolicyOutput("a", "m", (8, 16), (0.0, 1.0))
-TERM = MarketFeature.of("load.West", "MW", 1)
-
 # One instance of every noun that a question or a stored file carries; the questions themselves are added below.
 PPO_OUTPUT, PPO_LAYER = PPOOutput("campus", "m", (8, 16)), DenseLayer(((0.0,) * 8,) * 3, (0.0,) * 3)
 NOUNS: tuple[Any, ...] = (
@@ -170,7 +145,6 @@ NOUNS: tuple[Any, ...] = (
 )
 # Fields that hold numbers and have no range of their own, and why.
 WITHOUT_RANGE: dict[tuple[str, str], str] = {}
-
 _Step = int | str
 
 
@@ -368,177 +342,3 @@ def test_a_question_with_its_numbers_is_the_same_after_storing() -> None:
         if hasattr(noun, "study"):
             content = json.loads(question_json(noun))
             assert make_question(content.pop("study"), content) == noun
-
-
-# --- nouns made of arrays
-
-
-@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 1e300])
-def test_arrays_with_numbers_that_cannot_be_are_refused(bad: float) -> None:
-    at = np.array(["2018-01-01T00:00"], dtype="datetime64[s]").astype(object)[0]
-    for make in (
-        lambda: HourlyProfile("year", (at, at), (0.5, bad), (0.0, 0.0)),
-        lambda: HourlyProfile("year", (at,), (0.5,), (bad,)),
-        lambda: HourlyProfile("year", (at,), (0.5,), (0.5,), (bad,)),
-        lambda: HeldSeries((1.0, bad), 60.0),
-        lambda: HeldSeries((1.0,), bad),
-        lambda: ConstantLoad(bad),
-        lambda: SampledLoad(np.array([0.0, 1.0]), np.array([1.0, bad])),
-        lambda: SampledLoad(np.array([0.0, bad]), np.array([1.0, 1.0])),
-        lambda: InferenceTemplateStore({"m": {8: np.array([100.0, bad])}}),
-        lambda: TrainingTrace(np.array([0.0, 1.0]), np.array([1.0, bad])),
-        lambda: ContextualPolicy(("a", "b"), (TERM,), np.array([[0.0, bad], [0.0, -bad]])),
-        lambda: ContextualPolicy(("a", "b"), (TERM,), np.array([[bad, 0.0], [-bad, 0.0]])),
-    ):
-        with pytest.raises(InputError):
-            make()
-
-
-@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -0.1, 1e9, True, "0.5", None, 10**400])
-def test_one_number_among_thousands_is_named(bad: Any) -> None:
-    hours = tuple(datetime(2018, 1, 1) + timedelta(hours=k) for k in range(100))
-    share = [0.5] * 100
-    HourlyProfile("year", hours, tuple(share), tuple(share))
-    share[77] = bad
-    with pytest.raises(InputError, match=r"generation_share\[77\]"):
-        HourlyProfile("year", hours, (0.5,) * 100, tuple(share))
-    ramps = [(3600.0 * k, 3600.0 * k, 0.5) for k in range(100)]
-    ReplicaShares("site", 1.0, tuple(ramps))
-    for wrong in ((ramps[77][0], ramps[77][1], bad), (ramps[77][0], ramps[77][1])):
-        broken = (*ramps[:77], wrong, *ramps[78:])
-        with pytest.raises(InputError, match=r"ramps\[77\]"):
-            ReplicaShares("site", 1.0, broken)
-
-
-def test_a_file_of_samples_out_of_range_is_named(tmp_path: Path) -> None:
-    profile = tmp_path / "load.csv"
-    for text, words in (
-        ("t,kw\n0,5\n1,1e12\n", r"power_kw\[1\] must lie in"),
-        ("t,kw\n1,5\n0,5\n", "time must not decrease"),
-    ):
-        profile.write_text(text, encoding="utf-8")
-        with pytest.raises(InputError, match=rf"load\.csv[:,] .*{words}"):
-            CSVProfileLoad(profile)
-    trace = tmp_path / "trace.csv"
-    rows = [f"{b},{t},{power}" for b in (8, 16) for t, power in ((0, 300.0), (1, 1e8 if b == 16 else 300.0))]
-    trace.write_text("\n".join(["batch_size,relative_time_s,power_total_W", *rows]), encoding="utf-8")
-    with pytest.raises(InputError, match=r"trace\.csv, batch size 16, step \[1\] must lie in \[0, 100000\] W per GPU"):
-        read_trace(trace, SPEC, 1)
-
-
-def test_an_absurd_slope_is_named() -> None:
-    with pytest.raises(InputError, match=r"load\.West@1h of datacenter 'a' must lie in .* MW per unit, got 1000000"):
-        ContextualPolicy(("a", "b"), (TERM,), np.array([[0.0, 1e12], [0.0, -1e12]]))
-    with pytest.raises(InputError, match=r"FeederPolicy\.gain\[0\]\[0\] must lie in \[-10000, 10000\], got"):
-        FeederPolicy((FEATURE,), (OUTPUT,), (0.5,), ((1e9,),))
-
-
-# --- the command line
-
-
-@cache
-def parser_once(command: str | None) -> argparse.ArgumentParser:
-    """What `main` makes anew at every call, which takes longer than all that refuses one number."""
-    return parser_of(command)
-
-
-@pytest.fixture
-def one_parser(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("studies.cli.parser_of", parser_once)
-
-
-def commands_of(command: str | None) -> dict[str, argparse.ArgumentParser]:
-    return next(a for a in parser_once(command)._actions if isinstance(a, argparse._SubParsersAction)).choices
-
-
-def options_of(command: str) -> Sequence[argparse.Action]:
-    return commands_of(command)[command]._actions
-
-
-COMMANDS = sorted(commands_of(None))
-# Flags that take numbers within a text; they are refused when the question is made.
-TEXTS = {
-    "--site": "a=671:llama-3.1-70b:{}",
-    "--pv": "675:{}",
-    "--pv-zone": "north={}",
-    "--sweep": "pv-cost={}",
-}
-
-
-def numeric_flags() -> list[tuple[str, str]]:
-    return [
-        (command, action.option_strings[0])
-        for command in COMMANDS
-        for action in options_of(command)
-        if action.option_strings and (getattr(action.type, "__name__", "Path") != "Path")
-    ]
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_no_flag_takes_a_bare_number(command: str) -> None:
-    assert [action.dest for action in options_of(command) if action.type in (int, float, Fraction)] == []
-
-
-@pytest.mark.usefixtures("one_parser")
-@pytest.mark.parametrize(("command", "flag"), numeric_flags())
-def test_a_flag_refuses_a_number_that_cannot_be(
-    command: str, flag: str, capsys: pytest.CaptureFixture[str], tmp_path: Any
-) -> None:
-    place = [] if command in (*STUDIES, "models") else [str(tmp_path / "x")]
-    for bad in ("nan", "inf", "-inf", "1e300", "-1e300", str(10**30), "9" * 5000, "1e999999999", "many", ""):
-        # None is no limit; so is an infinite one.
-        if flag == "--pv-total" and bad == "inf":
-            continue
-        with pytest.raises(SystemExit) as ended:
-            main([command, *place, f"{flag}={bad}"])
-        told = capsys.readouterr().err
-        assert ended.value.code == 2
-        assert f"argument {flag}" in told
-        assert "Traceback" not in told
-        assert len(told.split("error:")[1]) < 400
-
-
-@pytest.mark.usefixtures("one_parser")
-@pytest.mark.parametrize(
-    ("command", "flag"),
-    [(command, flag) for command in sorted(STUDIES) for flag in TEXTS if flag in {
-        option for action in options_of(command) for option in action.option_strings}],
-)  # fmt: skip
-def test_a_number_within_a_text_is_refused(command: str, flag: str, capsys: pytest.CaptureFixture[str]) -> None:
-    feeder = [] if command == "coordination" else ["--feeder", "ieee13"]
-    for bad in ("nan", "inf", "-5", "1e300", str(10**30), "9" * 5000, "1.2.3"):
-        try:
-            status = main([command, *feeder, f"{flag}={TEXTS[flag].format(bad)}", "--save", "unused.toml"])
-        except SystemExit as ended:
-            status = int(ended.code or 0)
-        assert status == 2, (flag, bad)
-        assert "Traceback" not in capsys.readouterr().err
-
-
-def test_a_share_a_little_above_all_is_not_taken_for_percent() -> None:
-    with pytest.raises(InputError, match=r"got 1\.5; it is a share, 1 is all$"):
-        Limits(throughput_share_min=1.5)
-
-
-def test_a_share_in_percent_on_a_flag_is_told_how_it_is_written(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main(["hosting-capacity", "--throughput-min", "80"])
-    assert "argument --throughput-min: must lie in [0, 1], got 80.0; it is a share: 80.0 % is written 0.8" in (
-        capsys.readouterr().err.replace("80 %", "80.0 %")
-    )
-
-
-# --- numbers whose product is too much
-
-
-def test_more_sets_of_buses_than_can_be_searched_are_refused_at_once() -> None:
-    study = HostingCapacityStudy(feeder="ieee123", n_sites=12)
-    with pytest.raises(InputError, match=r"n_sites 12 of \d+ buses are \d+ sets, more than the 100000"):
-        study.resolve_sets(study.load_feeder())
-
-
-def test_a_finalist_of_too_many_steps_is_refused_before_it_is_run() -> None:
-    site = SiteChoice("a", (ServedModel("llama-3.1-8b", 80),), candidates=("671",))
-    study = LocationStudy(feeder="ieee13", sites=(site,), finalist_dt_s=Fraction(1, 100_000))
-    with pytest.raises(InputError, match=f"360000000 steps; a run has at most {STEPS_MAX}"):
-        study.check()

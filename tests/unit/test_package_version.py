@@ -34,7 +34,7 @@ def test_the_command_says_it(capsys: pytest.CaptureFixture[str]) -> None:
 def test_completion_knows_every_command_and_its_options(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["completion", "bash"]) == 0
     script = capsys.readouterr().out
-    for words in ("hosting-capacity", "--voltage-min", "--feeder", "resume", "models", "--tensor-parallel", "live"):
+    for words in ("hosting-capacity", "--voltage-min-pu", "--feeder", "resume", "models", "--tensor-parallel", "live"):
         assert words in script
     # Every command has its options there, not only its help.
     choices = next(action.choices for action in parser_of(EVERY)._actions if isinstance(action.choices, dict))

@@ -238,7 +238,24 @@ def test_the_deepest_nesting_that_is_read_is_what_the_error_says() -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["", "x", "1_000", "1,5", "0x10", "nan", "inf", "-inf", "1e999", "9" * 200_000, "2e15", True, None, [1], 10**400],
+    [
+        "",
+        "x",
+        "1_000",
+        "1,5",
+        "0x10",
+        "nan",
+        "inf",
+        "-inf",
+        "1e999",
+        "9" * 200_000,
+        "2e15",
+        True,
+        None,
+        [1],
+        10**400,
+        "\u0661\u0662",
+    ],
 )
 def test_what_is_no_number_is_refused_and_shown_in_short(value: object) -> None:
     with pytest.raises(InputError, match=r"^trace, line 3: ") as caught:

@@ -31,7 +31,7 @@ def test_means_are_of_records_and_what_is_not_moved_has_no_link() -> None:
     assert isinstance(first, ShiftRow)
     assert first.datacenter == setting.system.datacenters[0]
     assert [first.least_mw, first.shift_mw, first.most_mw] == pytest.approx([10.0, 20.0, 30.0])
-    assert first.shift_share == pytest.approx(2000.0 / setting.base_mw[0])
+    assert first.shift_pct == pytest.approx(2000.0 / setting.base_mw[0])
     names = setting.system.datacenters
     told = [(row.origin, row.to, round(row.mean_mw, 6)) for row in links if isinstance(row, ShiftLinkRow)]
     # Through a datacenter on the way or past it: what leaves the second comes to the first.

@@ -37,7 +37,7 @@ def said(capsys: pytest.CaptureFixture[str], *words: str) -> str:
         ("hosting-capacity --policy schedule", "kind 'schedule' needs --batch-cap"),
         ("hosting-capacity --storage 0,2", "--storage '0,2': power_kw must lie in (0, 1e+07] kW"),
         ("hosting-capacity --site-replicas a:7", "--site-replicas 'a:7': start must lie in [0, 1], got 7.0"),
-        ("hosting-capacity --outage-start 4", "--outage-start needs --outage, how long it lasts"),
+        ("hosting-capacity --outage-start-s 4", "--outage-start-s needs --outage-s, how long it lasts"),
         ("hosting-capacity --sites 3 --bus 671", "--sites 3 needs at least as many buses"),
         ("hosting-capacity --frontier 1", "--frontier must be 0, or 2 and more"),
         ("live node --allocator 127.0.0.1:99999", "the port of '127.0.0.1:99999' must be a whole number in [0, 65535]"),

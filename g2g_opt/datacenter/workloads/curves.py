@@ -247,7 +247,13 @@ class LogisticModelStore:
         `data_dir` is taken for the documented call and not read: the measurements are bundled and a fit takes
         milliseconds. Raises `InputError` as `spec_measurements`, and for a model of which nothing is left.
         """
-        fits = {model.spec.model_label: curve_fits(model.spec, interpolation) for model in models}
+        return cls._of(tuple(model.spec for model in models), interpolation)
+
+    @classmethod
+    @lru_cache(maxsize=64)
+    def _of(cls, specs: tuple[InferenceModelSpec, ...], interpolation: Interpolation) -> LogisticModelStore:
+        """The same store for the same models, of which thousands of runs ask for one."""
+        fits = {spec.model_label: curve_fits(spec, interpolation) for spec in specs}
         return cls(
             power={label: fit.power.curve for label, fit in fits.items()},
             latency={label: fit.latency.curve for label, fit in fits.items()},
