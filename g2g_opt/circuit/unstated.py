@@ -16,6 +16,7 @@ _CURVE_FROM_PU, _CURVE_TO_PU = 0.8, 1.2
 # A voltage to ground that is less than this of the one between an inverter's conductors is none between a phase and a
 # neutral.
 _TO_GROUND = 0.8
+_MANY = 2
 _OF_PHASES = frozenset({"line", "load", "capacitor", "reactor", "generator", "pvsystem", "storage"})
 _SHOWN = 8
 
@@ -77,9 +78,10 @@ def _short_of_vars(circuit: Circuit) -> list[str]:
 def _doubled_conductors(circuit: Circuit) -> list[str]:
     found = []
     for kind, name in elements(circuit):
-        if kind not in _OF_PHASES or not circuit.ask("CktElement_Get_Enabled"):
+        # Most elements of large circuits have one phase.
+        n_phases = circuit.ask("CktElement_Get_NumPhases") if kind in _OF_PHASES else 0
+        if n_phases < _MANY or not circuit.ask("CktElement_Get_Enabled"):
             continue
-        n_phases = circuit.ask("CktElement_Get_NumPhases")
         for bus in circuit.ask_array("CktElement_Get_BusNames", "char*"):
             stated = [int(node) for node in bus.split(".")[1:]]
             # The conductors that no node is named for lie at the nodes of their own numbers.

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 
 from g2g_opt.circuit.script_file.tokens import Parameter, ScriptError, parameters
 
 # What makes the matrices of all lines, which is what a copy takes. A file's own Solve does, too (see `line_copies`).
 MAKES_MATRICES = "calcvoltagebases"
+Described = tuple[int, str, list[Parameter]]
 _CHOOSES = ("select", "set")
 _CLEARS = ("clear", "clearall")
 # Begins what is yielded for the name of what is edited at once.
@@ -104,13 +106,23 @@ def described(commands: Sequence[str]) -> Iterator[tuple[str, list[Parameter]]]:
     return ((name, given) for _, name, given in described_at(commands))
 
 
-def described_at(commands: Sequence[str]) -> Iterator[tuple[int, str, list[Parameter]]]:
+def described_at(commands: Sequence[str]) -> Iterator[Described]:
     """Elements (kind.name) that commands make or change, with the places of these and the named properties of each;
     and what makes matrices.
 
     Commands are those of a `CircuitScript`, whose verbs and properties are in full. Others are passed over, and so is
     what stands ahead of the last `Clear`.
     """
+    return iter(_described(tuple(commands)))
+
+
+@lru_cache(maxsize=2)
+def _described(commands: tuple[str, ...]) -> tuple[Described, ...]:
+    """All of `described_at`: of one circuit's commands it is asked for by whoever has something to say of them."""
+    return tuple(_read(commands))
+
+
+def _read(commands: Sequence[str]) -> Iterator[Described]:
     name, begin = "", first_behind_clear(commands)
     for k, command in enumerate(commands[begin:], start=begin):
         try:
