@@ -37,8 +37,7 @@ from g2g_opt.compiled.lanes import WIDTH
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-# An ampere's reach is worked out at one setting; between a regulator's ends it grows by (1.1 / 0.9)^2 at most. Where
-# nothing moves it stays what it is.
+# An ampere's reach is worked out at one setting; between a regulator's ends it grows by (1.1 / 0.9)^2 at most.
 _REACH_MARGIN = 1.5
 # Settings whose factors are kept; about 70 kB each on the 123-bus feeder.
 _KEPT = 1024
@@ -90,7 +89,6 @@ class Jacobian:
         left = _apply(self._block, across) - share * drawn
         self._drawn, self.start_remainder = (np.stack([i.real, i.imag], axis=-1).reshape(-1, 2) for i in (drawn, left))
         self.moving = MovingElements(network)
-        self._reach_margin = _REACH_MARGIN if self.moving.elements else 1.0
         fixed = self._fixed_entries()
         rows, columns, blocks = self._entries(*fixed)
         element, row, column, i, j = self._moving_entries()
@@ -279,7 +277,7 @@ class Jacobian:
         for first in range(0, len(begin), _COLUMNS):
             part = slice(first, first + _COLUMNS)
             farthest(self.responses(begin[part], end[part]), other, scale, phase % 3, reach[part])
-        return self._reach_margin * reach
+        return _REACH_MARGIN * reach
 
     @property
     def load_ends(self) -> tuple[Ints, Ints]:
@@ -342,7 +340,7 @@ class Jacobian:
                 if jump_a > _JUMP_SHARE * abs(inside) * edge:
                     branch.append(b)
                     edge_pu.append(edge / self._base[b])
-                    reach_pu.append(jump_a * reach[b] / self._reach_margin)
+                    reach_pu.append(jump_a * reach[b] / _REACH_MARGIN)
         return np.array(branch, dtype=np.int64), np.array(edge_pu), np.array(reach_pu).reshape(-1)
 
 
