@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from g2g_opt.circuit.elements import elements
+from g2g_opt.circuit.elements import elements, in_service
 from g2g_opt.circuit.engine_library import ffi, lib
 from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.errors import InputError, listed
@@ -22,7 +22,10 @@ def raise_on_unconnected(circuit: Circuit) -> None:
     words = f"nothing connects the nodes {listed(loose, _NAMED)}, so OpenDSS has no solution for the circuit"
     if any(one.startswith("capcontrol.") for one in have):
         words += "; a control of a bank with more phases than the element it looks at has nodes of its own there"
-    if any(one.startswith("invcontrol.") for one in have):
+    controls = any(one.startswith(("invcontrol.", "expcontrol.")) for one in have)
+    if controls and not in_service(circuit, "pvsystem", "storage"):
+        words += "; a control of inverters stands nowhere in a circuit without a PVSystem or Storage in service"
+    elif any(one.startswith("invcontrol.") for one in have):
         words += (
             "; a control of inverters stands at the first of its DERList with as many phases as the last: name one of "
             "three phases first, or give those of fewer phases a control of their own"

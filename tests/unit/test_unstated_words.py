@@ -302,6 +302,12 @@ def test_what_is_stated_for_no_voltage_is_refused_by_name(tmp_path: Path, unit: 
     notes(tmp_path, f"New {unit} bus1=mid kv=0 enabled=no")
 
 
+@pytest.mark.parametrize("control", ["InvControl.i mode=voltvar", "ExpControl.e"])
+def test_a_control_of_inverters_without_any_is_refused_with_that_cause(tmp_path: Path, control: str) -> None:
+    with pytest.raises(InputError, match=r"without a PVSystem or Storage in service: (inv|exp)control\.[ie]$"):
+        notes(tmp_path, f"New {control}")
+
+
 def source_notes(folder: Path, *lines: str) -> tuple[str, ...]:
     path = folder / "master.dss"
     path.write_text(MASTER.format(lines="\n".join(lines)))
