@@ -134,7 +134,7 @@ class LaneState(NamedTuple):
     """What a chunk carries from flow to flow, flat within the chunk: (branch, 2, lane) and (port, 2, lane)."""
 
     remainder: Floats2  # A
-    share: Floats2  # (shape, lane): the shares of loads that these remainders belong to
+    share: Floats2  # (shape, lane): the shares of loads that these remainders belong to; NaN where a lane begins anew
     port_v: Floats2
     port_a: Floats2
     stubborn: Floats2  # (chunk, lane): flows for which a lane goes to Newton's method at once

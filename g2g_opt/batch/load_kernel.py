@@ -35,7 +35,8 @@ Floats = NDArray[np.float64]
 def follow_shares(remainder: Any, before: Any, now: Any, loads: Any) -> None:
     """Remainders that belong to shares `before` of the circuit's own loads, at the shares `now` (equation 5.3).
 
-    Loads draw what they would at the circuit's own voltages: the flow that begins here finds out the rest.
+    Loads draw what they would at the circuit's own voltages: the flow that begins here finds out the rest. A lane that
+    belongs to none (NaN), as it begins anew, keeps its remainders.
     """
     is_same = True
     for place in range(0, len(now), W):
@@ -43,10 +44,12 @@ def follow_shares(remainder: Any, before: Any, now: Any, loads: Any) -> None:
         is_same = is_same and not any_less(was, share) and not any_less(share, was)
     if is_same:
         return
+    nowhere, zero = spread(-np.inf), spread(0.0)
     for b in range(len(loads.varies)):
         if loads.varies[b]:
             place, own = 2 * W * b, at(loads.share_place, b)
-            less = load(before, own) - load(now, own)
+            was = load(before, own)
+            less = where_less(nowhere, was, was - load(now, own), zero)
             store(remainder, place, fma(less, spread_at(loads.drawn, 2 * b), load(remainder, place)))
             store(remainder, place + W, fma(less, spread_at(loads.drawn, 2 * b + 1), load(remainder, place + W)))
 

@@ -226,7 +226,7 @@ class BatchPowerFlow:
         c, lane = np.divmod(slots, W)
         self.state.stubborn[c, lane] = 0.0
         remainder[c, :, :, lane] = self.jacobian.start_remainder
-        self.state.share.reshape(self.n_chunks, -1, W)[c, :, lane] = self.network.first_shares
+        self.state.share.reshape(self.n_chunks, -1, W)[c, :, lane] = np.nan
         table = self.ports.table
         across = start[table.begin[c, :, lane]] - start[table.end[c, :, lane]]
         voltage[c, :, 0, lane], voltage[c, :, 1, lane] = across.real, across.imag
