@@ -49,7 +49,7 @@ def search_largest_by_use(
                 asked = _widened(asked, known, (n_min, n_max), growth, n_asked)
             answers = yield asked
             known.update({n: answers[n] for n in asked})
-        low, high = _bracket(known, n_min)
+        low, high = bracket_of(known, n_min)
         if (low >= n_max) if high is None else (high - low <= max(1, int(resolution * low))):
             answer = low if low >= n_min else 0
             known.update((yield from _uses_below(known, answer, below, n_min, resolution)))
@@ -82,8 +82,8 @@ def _uses_below(
         return found
 
 
-def _bracket(known: Mapping[int, float], n_min: int) -> tuple[int, int | None]:
-    """The largest accepted size below the smallest rejected one, and that."""
+def bracket_of(known: Mapping[int, float], n_min: int) -> tuple[int, int | None]:
+    """The largest accepted size (`n_min` - 1: none) below the smallest rejected one, and that (None: none), of uses."""
     high = min((n for n, use in known.items() if not use <= 1.0), default=None)
     return max((n for n in known if high is None or n < high), default=n_min - 1), high
 
@@ -123,7 +123,7 @@ def _widened(
     Above, no further than by the factor of growth while nothing is rejected: what lies far beyond a limit costs most.
     """
     step, found = max(1, asked[-1] - asked[0]), set(asked)
-    low, high = _bracket(known, bounds[0])
+    low, high = bracket_of(known, bounds[0])
     lowest = max(low + 1, bounds[0])
     largest = min(bounds[1], int(growth * asked[-1])) if high is None else high - 1
     away = step

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import TypeVar
 
+from solvers.largest_by_use import bracket_of
 from solvers.largest_feasible import LargestFeasible
 from studies.shared.side_by_side import Wanted
 
@@ -35,10 +36,8 @@ class Bracket:
         """What a judge says of sizes, shares of a limit that they use up, noted on its way to the search."""
         found = yield from judge(sizes)
         self._uses.update(found)
-        self.high = min((n for n, use in self._uses.items() if not use <= 1.0), default=0)
-        self.low = max(
-            (n for n, use in self._uses.items() if use <= 1.0 and (n < self.high or not self.high)), default=0
-        )
+        self.low, high = bracket_of(self._uses, n_min=1)
+        self.high = high or 0
         return found
 
     def closed_by(
